@@ -1,0 +1,1 @@
+"""Raw documents to shards: read, clean, deduplicate, tokenise, write."""

@@ -1,0 +1,1 @@
+"""Shards and a step number to batches of tensors."""

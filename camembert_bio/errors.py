@@ -1,0 +1,41 @@
+"""The errors that users meet, and the exit codes that job scripts act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USER_MISTAKE = 2
+EXIT_RESUMABLE = 85
+EXIT_DO_NOT_REQUEUE = 86
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one message with the fact, the value and the remedy.
+
+    The command line prints it without a traceback and exits with 2. The message never holds
+    text of a document.
+    """
+
+
+class RunError(Exception):
+    """A failure that no change of the recipe explains: exit code 1, printed without a traceback."""
+
+
+class DoNotRequeueError(RunError):
+    """A failure that would repeat at every restart (diverged, no checkpoint verifies): exit code 86."""
+
+
+def raise_all(heading: str, mistakes: Sequence[str]) -> None:
+    """Raise one `UserError` that lists every mistake, or nothing when there is none."""
+    if mistakes:
+        raise UserError("\n".join([heading, *(f"  - {mistake}" for mistake in mistakes)]))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint with the known name closest to `name`: ` (did you mean 'seed'?)`, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Model folders to scores: corpora, alignment, fine-tuning, metrics, report."""

@@ -1,0 +1,64 @@
+"""What each rank knows of the others, and the few collectives that code outside the engine needs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """This process' rank, from the launcher's environment; 0 without a launcher."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """This process' rank on its node; 0 without a launcher."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def world_size() -> int:
+    """The number of ranks of the job; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this is rank 0: the one that prints and commits files."""
+    return rank() == 0
+
+
+def _group_is_up() -> bool:
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_initialized()
+
+
+def barrier() -> None:
+    """Wait for every rank. Collective."""
+    import torch.distributed as dist
+
+    if _group_is_up():
+        dist.barrier()
+
+
+def broadcast(value: T) -> T:
+    """Rank 0's `value` on every rank. Collective; the value travels pickled between our own ranks."""
+    import torch.distributed as dist
+
+    if not _group_is_up() or world_size() == 1:
+        return value
+    box: list[Any] = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]  # type: ignore[no-any-return]
+
+
+def gather(value: T) -> list[T]:
+    """Every rank's `value`, in rank order, on every rank. Collective."""
+    import torch.distributed as dist
+
+    if not _group_is_up() or world_size() == 1:
+        return [value]
+    box: list[Any] = [None] * world_size()
+    dist.all_gather_object(box, value)
+    return box

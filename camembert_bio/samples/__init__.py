@@ -1,0 +1,1 @@
+"""Generators of synthetic French text of our own writing."""

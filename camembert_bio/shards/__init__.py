@@ -1,0 +1,1 @@
+"""The on-disk format of a tokenised corpus, and its manifest."""

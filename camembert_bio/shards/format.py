@@ -1,0 +1,96 @@
+"""One shard: an uncompressed Arrow IPC stream with one record batch of whole documents.
+
+Columns: `doc_id` (string) and `input_ids` (`list<uint16>`, or `list<uint32>` when the vocabulary
+needs it), without special tokens. `datasets.Dataset.from_file`, pyarrow and DuckDB open it as it
+is; memory-mapped, its token buffer is a numpy array without a copy.
+
+Shape letters: D documents, T tokens of the shard.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from camembert_bio.errors import UserError
+
+Ids = npt.NDArray[np.unsignedinteger[Any]]
+
+
+def dtype_for(vocab_size: int) -> np.dtype[Any]:
+    """`uint16` when every id of the vocabulary fits, else `uint32`."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+
+
+def write_shard(path: Path, doc_ids: Sequence[str], documents: Sequence[Ids], dtype: np.dtype[Any]) -> None:
+    """Write documents (D arrays of ids, no special tokens) to `path` and flush it to the disk.
+
+    The caller gives the file its place: write into a `files.atomic_folder`.
+    """
+    lengths = np.fromiter((len(ids) for ids in documents), dtype=np.int64, count=len(documents))
+    offsets = np.zeros(len(documents) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    flat = np.concatenate(documents).astype(dtype, copy=False) if len(documents) else np.empty(0, dtype)
+    table = pa.record_batch(
+        {
+            "doc_id": pa.array(list(doc_ids), pa.string()),
+            "input_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat)),
+        }
+    )
+    with open(path, "wb") as file:
+        with pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_batch(table)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard mapped into memory."""
+
+    path: Path
+    input_ids: Ids
+    """The tokens of all documents, one after the other: [T], no copy."""
+    offsets: npt.NDArray[np.int32]
+    """Document d is `input_ids[offsets[d]:offsets[d + 1]]`: [D + 1]."""
+    _doc_ids: Any
+
+    @property
+    def doc_ids(self) -> list[str]:
+        """The documents' ids: [D]. Builds a list at each call."""
+        return list(self._doc_ids.to_pylist())
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def document(self, index: int) -> Ids:
+        """The ids of one document, no copy."""
+        return self.input_ids[self.offsets[index] : self.offsets[index + 1]]
+
+
+def open_shard(path: Path) -> Shard:
+    """Map a shard into memory.
+
+    Raises `UserError` when the file is missing or is not a shard.
+    """
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+            batch = stream.read_next_batch()
+        tokens = batch.column("input_ids")
+        ids = batch.column("doc_id")
+    except FileNotFoundError as error:
+        raise UserError(f"shard {path} is missing; restore it or run prepare again") from error
+    except (pa.ArrowInvalid, KeyError, StopIteration, OSError) as error:
+        raise UserError(f"{path} is not a readable shard; restore it or run prepare again") from error
+    dtype = np.dtype(tokens.values.type.to_pandas_dtype())
+    buffer = tokens.values.buffers()[1]
+    flat = np.frombuffer(buffer, dtype) if buffer is not None else np.empty(0, dtype)
+    offsets = np.frombuffer(tokens.buffers()[1], np.int32)[: len(batch) + 1]
+    return Shard(path, flat[: offsets[-1]], offsets, ids)

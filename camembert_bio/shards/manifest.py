@@ -1,0 +1,138 @@
+"""The manifest of a corpus: what it was built from, and the hash of every file in it.
+
+    CORPUS/corpus.json
+    CORPUS/vocabulary.json
+    CORPUS/tokenizer/            sentencepiece.bpe.model, tokenizer_config.json, config.json
+    CORPUS/SOURCE/SPLIT-00000.arrow
+
+The manifest's own hash names the corpus: a run records it and refuses another.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from camembert_bio import config, files
+from camembert_bio.errors import RunError, UserError
+from camembert_bio.shards.format import Shard, open_shard
+from camembert_bio.shards.vocabulary import Vocabulary, load_vocabulary
+
+FORMAT = 1
+MANIFEST = "corpus.json"
+VOCABULARY = "vocabulary.json"
+TOKENIZER = "tokenizer"
+TRAIN = "train"
+VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One shard file; `path` is relative to the corpus folder."""
+
+    path: str
+    documents: int
+    tokens: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The documents of one source on one side of the held-out split."""
+
+    documents: int
+    words: int
+    tokens: int
+    shards: tuple[ShardEntry, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of a corpus, with its splits by name (`train`, `validation`)."""
+
+    licence: str
+    splits: dict[str, Split]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `corpus.json`."""
+
+    format: int
+    tokenizer_sha256: str
+    """Of `tokenizer/sentencepiece.bpe.model`."""
+    vocabulary_sha256: str
+    """Of `vocabulary.json`."""
+    vocab_size: int
+    build: dict[str, Any]
+    """The configuration that `prepare` ran with."""
+    sources: dict[str, Source]
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Hexadecimal sha256 of the manifest's canonical JSON: the corpus' name."""
+        return files.sha256_json(asdict(self))
+
+    def shards(self, split: str) -> list[tuple[str, ShardEntry]]:
+        """(source, shard) of a split, sources in the manifest's order."""
+        return [
+            (name, shard)
+            for name, source in self.sources.items()
+            if split in source.splits
+            for shard in source.splits[split].shards
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write `corpus.json` into a corpus folder."""
+        files.write_json(folder / MANIFEST, asdict(self))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus folder, opened."""
+
+    folder: Path
+    manifest: Manifest
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer's pieces and special ids."""
+        return load_vocabulary(self.folder / VOCABULARY)
+
+    def open(self, shard: ShardEntry) -> Shard:
+        """Map one shard into memory."""
+        return open_shard(self.folder / shard.path)
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Open a corpus folder; shards are not read yet.
+
+    Raises `UserError` when the folder is no corpus, or one of another format version.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{folder} is not a corpus: it has no {MANIFEST}; build one with `camembert-bio prepare`")
+    values = config.read_json(path)
+    version = values.get("format")
+    if version != FORMAT:
+        raise UserError(f"{path} has format {version!r}, this version reads {FORMAT}; run prepare again")
+    return Corpus(folder, config.build(Manifest, values, str(path)))
+
+
+def verify(corpus: Corpus) -> None:
+    """Hash every file that the manifest names; `RunError` lists those that differ."""
+    expected = {VOCABULARY: corpus.manifest.vocabulary_sha256}
+    expected[f"{TOKENIZER}/sentencepiece.bpe.model"] = corpus.manifest.tokenizer_sha256
+    for source in corpus.manifest.sources.values():
+        for split in source.splits.values():
+            expected |= {shard.path: shard.sha256 for shard in split.shards}
+    wrong = [
+        name
+        for name, digest in expected.items()
+        if not (corpus.folder / name).is_file() or files.sha256_file(corpus.folder / name) != digest
+    ]
+    if wrong:
+        raise RunError(f"{corpus.folder}: {', '.join(wrong)} differ from {MANIFEST}; restore them or run prepare again")
