@@ -1,0 +1,121 @@
+"""The order of windows as arithmetic: which windows a step reads, in O(1) and with no state.
+
+Samples of a run are numbered from 0; step s reads the numbers from s * global_batch_size on.
+Sample i is draw `i % epoch_length` of epoch `i // epoch_length`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from camembert_bio.data.hashing import I64, key, permute
+from camembert_bio.data.windows import WindowTable
+from camembert_bio.errors import UserError, nearest, raise_all
+
+
+class Draws(NamedTuple):
+    """Samples of a run, arrays of one length."""
+
+    epoch: I64
+    draw: I64
+    """The sample's place in its epoch."""
+    window: I64
+
+
+def accumulation_steps(global_batch_size: int, micro_batch_size: int, world_size: int) -> int:
+    """Micro-batches that each rank runs in a step.
+
+    Raises `UserError` with the nearest sizes that fit when the batch does not divide.
+    """
+    unit = micro_batch_size * world_size
+    if global_batch_size % unit:
+        fitting = max(1, global_batch_size // unit) * unit
+        raise UserError(
+            f"global_batch_size {global_batch_size} is not a multiple of micro_batch_size {micro_batch_size}"
+            f" x {world_size} ranks = {unit}; use {fitting} or {fitting + unit}"
+        )
+    return global_batch_size // unit
+
+
+class Order:
+    """The permutation of each epoch, with exact repeats of each source.
+
+    `repeats` maps a source to how often an epoch reads it, 1 where it is not named. 2 reads each of
+    its windows exactly twice an epoch; the fraction of 1.25 reads a quarter of them (rounded to
+    whole windows, at least one) once more, the next quarter in the next epoch, so that four epochs
+    read each window exactly five times where the quarter is whole.
+
+    Raises `UserError` for repeats that are negative, not finite, all zero, or of an unknown source.
+    """
+
+    def __init__(self, table: WindowTable, seed: int, repeats: Mapping[str, float], global_batch_size: int) -> None:
+        _check(repeats, table.sources)
+        self.table = table
+        self.seed = seed
+        self.global_batch_size = global_batch_size
+        wanted = [float(repeats.get(source, 1.0)) for source in table.sources]
+        self._windows = np.diff(table.source_offsets)
+        self._whole = np.array([math.floor(value) for value in wanted], dtype=np.int64)
+        share = np.array([value % 1.0 for value in wanted])
+        self._extra = np.where(share > 0, np.maximum(1, np.rint(share * self._windows)), 0).astype(np.int64)
+        self._ends = np.cumsum(self._whole * self._windows + self._extra)
+
+    @property
+    def epoch_length(self) -> int:
+        """Samples of an epoch."""
+        return int(self._ends[-1])
+
+    def draws(self, first: int, count: int) -> Draws:
+        """The samples `first` to `first + count - 1` of the run."""
+        assert first >= 0, "samples are numbered from 0"
+        numbers = np.arange(first, first + count)
+        epochs, places = numbers // self.epoch_length, numbers % self.epoch_length
+        windows = np.empty(count, dtype=np.int64)
+        for epoch in np.unique(epochs).tolist():
+            rows = epochs == epoch
+            windows[rows] = self._windows_of(epoch, places[rows])
+        return Draws(epochs, places, windows)
+
+    def windows(self, step: int) -> Draws:
+        """The samples of a step, over all ranks: [global_batch_size]."""
+        return self.draws(step * self.global_batch_size, self.global_batch_size)
+
+    def share(self, step: int, rank: int, world_size: int) -> Draws:
+        """The contiguous share of a step's samples that a rank reads; the batch divides by `world_size`."""
+        count = self.global_batch_size // world_size
+        return self.draws(step * self.global_batch_size + rank * count, count)
+
+    def _windows_of(self, epoch: int, places: I64) -> I64:
+        """The windows at some places of an epoch."""
+        slots = permute(places, self.epoch_length, key(self.seed, epoch, "epoch"))
+        source = np.searchsorted(self._ends, slots, side="right")
+        within = slots - np.concatenate([[0], self._ends])[source]
+        extra = within - self._whole[source] * self._windows[source]
+        local: I64 = within % self._windows[source]
+        for index in np.unique(source[extra >= 0]).tolist():
+            rows = (source == index) & (extra >= 0)
+            local[rows] = self._extra_windows(epoch, index, extra[rows])
+        local += self.table.source_offsets[source]
+        return local
+
+    def _extra_windows(self, epoch: int, source: int, places: I64) -> I64:
+        """Windows of the fractional repeat: each epoch reads on where the one before stopped."""
+        windows = int(self._windows[source])
+        turned = (places + epoch * int(self._extra[source]) % windows) % windows
+        return permute(turned, windows, key(self.seed, self.table.sources[source], "share"))
+
+
+def _check(repeats: Mapping[str, float], sources: tuple[str, ...]) -> None:
+    mistakes = [f"repeats of {name!r}: no such source ({nearest(name, sources)})" for name in repeats.keys() - sources]
+    mistakes += [
+        f"repeats of {name!r} are {value}; use a finite number, 0 to leave the source out"
+        for name, value in repeats.items()
+        if not (math.isfinite(value) and value >= 0)
+    ]
+    if all(repeats.get(source, 1.0) == 0 for source in sources):
+        mistakes.append("repeats of every source are 0, so an epoch reads nothing; give one of them 1")
+    raise_all("The repeats of the sources cannot be used:", sorted(mistakes))
