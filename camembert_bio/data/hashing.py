@@ -60,7 +60,7 @@ def permute(indices: I64, size: int, keys: U64) -> I64:
 def _feistel(values: U64, left_size: np.uint64, right_size: np.uint64, round_keys: U64) -> U64:
     """One pass over `range(left_size * right_size)`; halving the bits keeps the sum below 2^64."""
     left, right = values // right_size, values % right_size
-    for first, second in round_keys.reshape(-1, 2):
+    for first, second in round_keys.reshape(-1, 2, 1):
         left = (left + (draw(first, right) >> np.uint64(1))) % left_size
         right = (right + (draw(second, left) >> np.uint64(1))) % right_size
     return left * right_size + right
