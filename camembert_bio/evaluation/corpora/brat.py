@@ -1,0 +1,77 @@
+"""brat stand-off annotations: a folder of `.txt` and `.ann` files.
+
+Format: https://brat.nlplab.org/standoff.html. Only text-bound annotations (`T`) are read; relations,
+events, attributes, normalisations and notes say nothing of where an entity stands.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.documents import Document, Fragments, Span
+
+_ENTITY = re.compile(r"^T\d+\t(?P<label>\S+) (?P<offsets>\d+ \d+(?:;\d+ \d+)*)\t(?P<text>.*)$", re.DOTALL)
+# Relations, events, attributes, modifications, normalisations, notes, equivalences.
+_IGNORED = ("R", "E", "A", "M", "N", "#", "*")
+# brat writes a span's line breaks and tabs as spaces, since both delimit its own fields.
+_BREAKS = re.compile(r"[\r\n\t]+")
+
+
+def read_brat(folder: Path) -> list[Document]:
+    """Every document below `folder`, sorted by id (its path from `folder`, without suffix).
+
+    Raises `UserError` naming file and line on what cannot be read exactly.
+    """
+    texts = {path.with_suffix("") for path in folder.rglob("*.txt")}
+    annotations = {path.with_suffix("") for path in folder.rglob("*.ann")}
+    if not texts and not annotations:
+        raise UserError(f"{folder} holds no .txt and .ann files; give a folder of brat documents")
+    for stem in sorted(texts ^ annotations):
+        has, lacks = (".txt", ".ann") if stem in texts else (".ann", ".txt")
+        raise UserError(f"{stem}{has} has no {lacks} beside it; add {stem.name}{lacks}, or remove the file")
+    return [_read_document(folder, stem) for stem in sorted(texts)]
+
+
+def _read_document(folder: Path, stem: Path) -> Document:
+    text = _read_text(Path(f"{stem}.txt"))
+    annotations = Path(f"{stem}.ann")
+    spans = set()
+    for number, line in enumerate(_read_text(annotations).split("\n"), start=1):
+        line = line.removesuffix("\r")  # noqa: PLW2901
+        if line and not line.startswith(_IGNORED):
+            spans.add(_read_entity(text, line, f"{annotations}, line {number}"))
+    return Document(stem.relative_to(folder).as_posix(), text, tuple(sorted(spans)))
+
+
+def _read_text(path: Path) -> str:
+    # Path.read_text would turn CRLF into LF and shift every later offset.
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 (byte {error.start}); convert it to UTF-8") from error
+
+
+def _read_entity(text: str, line: str, where: str) -> Span:
+    match = _ENTITY.match(line)
+    if not match:
+        raise UserError(f"{where} is not a brat annotation; write it as T1<tab>LABEL START END<tab>TEXT")
+    written = [tuple(map(int, pair.split())) for pair in match["offsets"].split(";")]
+    fragments: Fragments = tuple(sorted((start, end) for start, end in written))
+    for start, end in fragments:
+        if not start < end <= len(text):
+            raise UserError(
+                f"{where}: offsets {start} {end} are not inside the text of {len(text)} characters; "
+                "count code points, from 0, end exclusive"
+            )
+    if any(left[1] > right[0] for left, right in itertools.pairwise(fragments)):
+        raise UserError(f"{where}: fragments {match['offsets']} overlap; make each begin after the one before")
+    expected = " ".join(text[start:end] for start, end in written)
+    if _BREAKS.sub(" ", expected) != _BREAKS.sub(" ", match["text"]):
+        raise UserError(
+            f"{where}: the text at offsets {match['offsets']} is not the annotation's; "
+            "was the .txt changed, or its line ends converted, after it was annotated?"
+        )
+    return Span(fragments, match["label"])

@@ -1,0 +1,47 @@
+"""Annotated documents: a text and the character spans that are the only truth of a score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from camembert_bio import files
+
+Fragments = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """One entity. Fragments are in order of their start and do not overlap."""
+
+    fragments: Fragments
+    """(start, end) in code points of the document's text, end exclusive; several when discontinuous."""
+    label: str
+
+    @property
+    def start(self) -> int:
+        """First code point."""
+        return self.fragments[0][0]
+
+    @property
+    def end(self) -> int:
+        """One past the last code point."""
+        return self.fragments[-1][1]
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether the entity is one stretch of text."""
+        return len(self.fragments) == 1
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text as its file holds it (no newline or Unicode normalisation) and its distinct spans, sorted."""
+
+    id: str
+    text: str
+    spans: tuple[Span, ...]
+
+
+def documents_sha256(documents: list[Document]) -> str:
+    """A hash of ids, texts and spans: equal for equal data wherever its files lie."""
+    return files.sha256_json([[d.id, d.text, [[s.fragments, s.label] for s in d.spans]] for d in documents])

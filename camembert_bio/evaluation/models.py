@@ -1,0 +1,164 @@
+"""Model folders under evaluation: their identity, their tokenizer, a fresh tagger of their weights.
+
+Everything is read from the folder; nothing asks the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+from camembert_bio import files
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.documents import Document
+from camembert_bio.model.encoder import quiet_transformers
+
+_VOCABULARIES = ("sentencepiece.bpe.model", "tokenizer.json", "vocab.json")
+_TOKENIZER_FILES = (
+    *_VOCABULARIES,
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+# camembert-base as published carries a pooler, which no tagger uses.
+_UNUSED_WEIGHTS = ("lm_head.", "roberta.pooler.")
+_NEW_WEIGHTS = ("classifier.",)
+
+_MAX_UNKNOWN = 0.5
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder that was opened and checked, and the hashes that name its content."""
+
+    name: str
+    path: Path
+    tokenizer: Any
+    """The folder's fast tokenizer."""
+    weights_sha256: str
+    """Of the weights and `config.json`."""
+    tokenizer_sha256: str
+
+
+def open_model(name: str, folder: str, seq_length: int) -> ModelFolder:
+    """Open a model folder and check all that can be checked before a run.
+
+    Raises `UserError` on a file that is missing, a tokenizer or weights that do not load, ids or
+    positions that the embeddings do not have.
+    """
+    quiet_transformers()
+    path = Path(folder)
+    if not (path / "config.json").is_file():
+        raise UserError(f"model {name}: {path} has no config.json; give a transformers model folder")
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"model {name}: {path} has no .safetensors weights; save the model with save_pretrained")
+    tokenizer_files = [path / file for file in _TOKENIZER_FILES if (path / file).is_file()]
+    model = ModelFolder(
+        name,
+        path,
+        _load_tokenizer(name, path),
+        _sha256_of([path / "config.json", *weights]),
+        _sha256_of(tokenizer_files),
+    )
+    _check_fits(model, load_tagger(model, ["O"], seed=0).config, seq_length)
+    return model
+
+
+def _load_tokenizer(name: str, path: Path) -> Any:
+    if not any((path / file).is_file() for file in _VOCABULARIES):
+        raise UserError(
+            f"model {name}: {path} has no tokenizer (none of {', '.join(_VOCABULARIES)}); "
+            "copy the files of the tokenizer that the model was trained with"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
+        raise UserError(f"model {name}: the tokenizer of {path} cannot be loaded ({error})") from error
+    if not tokenizer.is_fast:
+        raise UserError(f"model {name}: the tokenizer of {path} gives no offsets; save a fast one")
+    return tokenizer
+
+
+def check_tokenizer(model: ModelFolder, task: str, documents: Iterable[Document]) -> None:
+    """Raise `UserError` when most sub-words of a task's texts are `<unk>`.
+
+    That is what transformers makes of a SentencePiece file under another name than
+    `sentencepiece.bpe.model`: eight tokens and no error.
+    """
+    tokenizer = model.tokenizer
+    texts = [document.text for document in documents]
+    ids = [token for row in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] for token in row]
+    unknown = ids.count(tokenizer.unk_token_id) / max(len(ids), 1)
+    if unknown > _MAX_UNKNOWN:
+        raise UserError(
+            f"model {model.name}: its tokenizer reads {unknown:.0%} of the sub-words of task {task} as "
+            f"{tokenizer.unk_token} ({len(tokenizer)} tokens in all); check the tokenizer files of {model.path}"
+        )
+
+
+def load_tagger(model: ModelFolder, tags: list[str], seed: int) -> Any:
+    """An fp32 token classifier: the folder's encoder under a new linear head, one output a tag.
+
+    The head's weights are normal with the configuration's `initializer_range`, drawn from `seed`;
+    its bias is 0. Raises `UserError` when the encoder's weights are not all there, or others are.
+    """
+    try:
+        tagger, report = AutoModelForTokenClassification.from_pretrained(
+            model.path,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            id2label=dict(enumerate(tags)),
+            label2id={tag: index for index, tag in enumerate(tags)},
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"model {model.name}: {model.path} cannot be loaded ({reason})") from error
+    _check_weights(model, report)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        tagger.classifier.weight.normal_(0.0, tagger.config.initializer_range, generator=generator)
+        tagger.classifier.bias.zero_()
+    return tagger
+
+
+def _check_fits(model: ModelFolder, config: Any, seq_length: int) -> None:
+    if len(model.tokenizer) > config.vocab_size:
+        raise UserError(
+            f"model {model.name}: its tokenizer has {len(model.tokenizer)} ids, its embeddings {config.vocab_size}; "
+            "use the tokenizer that the model was trained with"
+        )
+    # RoBERTa's positions start after the padding id.
+    positions = config.max_position_embeddings - config.pad_token_id - 1
+    if seq_length > positions:
+        raise UserError(
+            f"model {model.name}: seq_length {seq_length} is over its {positions} positions; use at most {positions}"
+        )
+
+
+def _check_weights(model: ModelFolder, report: dict[str, Any]) -> None:
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(_NEW_WEIGHTS))
+    unexpected = sorted(key for key in report["unexpected_keys"] if not key.startswith(_UNUSED_WEIGHTS))
+    for keys, fact in ((missing, "lacks weights of its encoder"), (unexpected, "has weights that no CamemBERT has")):
+        if keys:
+            shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
+            raise UserError(
+                f"model {model.name}: {model.path} {fact} ({len(keys)}: {shown}); give a folder that "
+                "AutoModelForMaskedLM saved"
+            )
+
+
+def _sha256_of(paths: list[Path]) -> str:
+    lines = [f"{path.name} {files.sha256_file(path)}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,133 @@
+"""A run's `predictions.jsonl`, and every score, recomputed from it alone.
+
+The first line is {"id", "num_documents"}; each further line is a test document: its id and its
+`gold`, `pred` and `perfect` spans as [[[start, end], ...], label]. It holds no text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camembert_bio import files
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.documents import Span
+from camembert_bio.evaluation.metrics import Mention, strict_scores
+
+RECIPE = "finetune.json"
+"""In the output folder: the resolved recipe of the latest `finetune`."""
+RESULT = "result.json"
+PREDICTIONS = "predictions.jsonl"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One test document."""
+
+    document: str
+    """Its id."""
+    gold: Sequence[Span]
+    """Every annotated span, nested and discontinuous ones too."""
+    pred: Sequence[Span]
+    """What the tagger found."""
+    perfect: Sequence[Span]
+    """What a perfect tagger under the run's policy would find (`align.perfect_spans`)."""
+
+
+def write_predictions(folder: Path, run_id: str, rows: Sequence[Row]) -> None:
+    """Write `folder`/predictions.jsonl."""
+    lines = [files.canonical_json({"id": run_id, "num_documents": len(rows)})]
+    lines += [
+        files.canonical_json(
+            {"id": row.document, "gold": _plain(row.gold), "pred": _plain(row.pred), "perfect": _plain(row.perfect)}
+        )
+        for row in rows
+    ]
+    files.write_atomic(folder / PREDICTIONS, "\n".join(lines) + "\n")
+
+
+def read_predictions(folder: Path) -> tuple[str, list[Row]]:
+    """The run's id and its rows. Raises `UserError` naming file and line when one is cut or missing."""
+    path = folder / PREDICTIONS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({type(error).__name__}); run finetune again") from error
+    records = [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
+    try:
+        run_id, num_documents = records[0]["id"], records[0]["num_documents"]
+    except (IndexError, KeyError) as error:
+        raise UserError(f"{path}, line 1 does not say id and num_documents; run finetune again") from error
+    if len(records) != num_documents + 1:
+        raise UserError(
+            f"{path} ends at line {len(records)}, its first line promises {num_documents} documents after it; "
+            "run finetune again"
+        )
+    return run_id, [_row(path, number, record) for number, record in enumerate(records[1:], start=2)]
+
+
+def scores(rows: Sequence[Row]) -> dict[str, Any]:
+    """Every score of a run, as JSON values.
+
+    `f1`, `precision`, `recall`, counts and `per_label`: predictions against all gold spans, strict,
+    micro. `ceiling`: the F1 of the perfect spans. `iob2_f1`: predictions against the perfect spans
+    only, which is seqeval's strict IOB2 on the uncut documents' tags, the form of the published figures.
+    """
+    gold, pred, perfect = (_mentions(rows, part) for part in ("gold", "pred", "perfect"))
+    against_gold = strict_scores(gold, pred)
+    return {
+        **against_gold.micro.as_dict(),
+        "per_label": {label: counts.as_dict() for label, counts in against_gold.per_label.items()},
+        "ceiling": strict_scores(gold, perfect).micro.f1,
+        "iob2_f1": strict_scores(perfect, pred).micro.f1,
+    }
+
+
+def score(folder: Path) -> dict[str, Any]:
+    """The scores of a run's folder, or of each run below a folder, by path, from predictions.jsonl alone.
+
+    Raises `UserError` when there is none, or on the first file that is not whole.
+    """
+    if (folder / PREDICTIONS).is_file():
+        return scores(read_predictions(folder)[1])
+    found = sorted(path.parent for path in folder.rglob(PREDICTIONS) if not _is_unfinished(path))
+    if not found:
+        raise UserError(f"{folder} holds no {PREDICTIONS}; give the output folder of finetune, or a run's folder")
+    return {run.relative_to(folder).as_posix(): scores(read_predictions(run)[1]) for run in found}
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a file lies in a folder that a killed run left aside (files.atomic_folder)."""
+    return any(part.startswith(".tmp-") for part in path.parts)
+
+
+def _mentions(rows: Sequence[Row], part: str) -> list[Mention]:
+    return [(row.document, span.fragments, span.label) for row in rows for span in getattr(row, part)]
+
+
+def _plain(spans: Sequence[Span]) -> list[Any]:
+    return [[span.fragments, span.label] for span in sorted(spans)]
+
+
+def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{path}, line {number} is not JSON, perhaps cut; run finetune again") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path}, line {number} is not a record; run finetune again")
+    return record
+
+
+def _row(path: Path, number: int, record: dict[str, Any]) -> Row:
+    try:
+        spans = [
+            [Span(tuple((start, end) for start, end in fragments), label) for fragments, label in record[part]]
+            for part in ("gold", "pred", "perfect")
+        ]
+        return Row(record["id"], *spans)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}, line {number} is not a document's record; run finetune again") from error

@@ -1,0 +1,165 @@
+"""Runs of a grid: one a (task, model, seed), known by a hash of all that decides it, kept on disk.
+
+OUTPUT/finetune.json                        the resolved recipe
+OUTPUT/report.md
+OUTPUT/TASK/MODEL/seed-N/result.json        scores, ledger, and what the run was made of
+                         predictions.jsonl  what every score is recomputed from
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from camembert_bio import __version__, config, files
+from camembert_bio.errors import UserError, raise_all
+from camembert_bio.evaluation.align import perfect_spans
+from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, read_predictions, scores, write_predictions
+from camembert_bio.evaluation.recipe import Finetune, protocol
+from camembert_bio.evaluation.report import write_report
+from camembert_bio.evaluation.tasks import TaskData, load_task
+from camembert_bio.log import logger
+
+if TYPE_CHECKING:
+    from camembert_bio.evaluation.finetune import Outcome, Parts
+    from camembert_bio.evaluation.models import ModelFolder
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def run_finetune(recipe: Finetune) -> Path:
+    """Do every run of the recipe that is not done yet, and write the report; returns the report's path.
+
+    Every task and model folder is read before the first run. Raises `UserError` with all that is
+    wrong with them.
+    """
+    from camembert_bio.evaluation.models import check_tokenizer, open_model
+
+    mistakes: list[str] = []
+    tasks = [_tried(mistakes, load_task, task) for task in recipe.tasks]
+    models = [_tried(mistakes, open_model, name, folder, recipe.seq_length) for name, folder in recipe.models.items()]
+    for model in filter(None, models):
+        for task in filter(None, tasks):
+            _tried(mistakes, check_tokenizer, model, task.name, [*task.train, *task.validation, *task.test])
+    raise_all(f"finetune cannot start, {len(mistakes)} mistake(s):", mistakes)
+    files.write_json(recipe.output / RECIPE, config.to_dict(recipe))
+    for task in filter(None, tasks):
+        for model in filter(None, models):
+            _run_seeds(recipe, task, model)
+    return write_report(recipe.output)
+
+
+def run_id(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> str:
+    """The sha256 of all that decides a run's predictions; names and paths are not among it."""
+    return files.sha256_json(
+        {
+            "weights": model.weights_sha256,
+            "tokenizer": model.tokenizer_sha256,
+            "data": task.sha256,
+            "protocol": protocol(recipe),
+            "seed": seed,
+            "version": __version__,
+        }
+    )
+
+
+def is_finished(folder: Path, identity: str) -> bool:
+    """Whether a run's folder is whole and is that of the run `identity`: its scores can be recomputed."""
+    try:
+        result = config.read_json(folder / RESULT)
+        predicted_by, rows = read_predictions(folder)
+    except UserError:
+        return False
+    return result.get("id") == predicted_by == identity and result.get("scores") == scores(rows)
+
+
+def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> None:
+    """The runs of one model on one task; the documents are tokenised once for all of them."""
+    folders = {seed: recipe.output / task.name / model.name / f"seed-{seed}" for seed in recipe.seeds}
+    ids = {seed: run_id(recipe, task, model, seed) for seed in recipe.seeds}
+    due = [seed for seed in recipe.seeds if not is_finished(folders[seed], ids[seed])]
+    if len(due) < len(recipe.seeds):
+        logger.info("%s, %s: %d of %d runs are done", task.name, model.name, len(ids) - len(due), len(ids))
+    if not due:
+        return
+    from camembert_bio.evaluation.examples import encode_documents
+    from camembert_bio.evaluation.finetune import Parts, finetune
+
+    train, validation, test = (
+        encode_documents(documents, model.tokenizer, recipe.seq_length, recipe.window_overlap)
+        for documents in (task.train, task.validation, task.test)
+    )
+    parts = Parts(train, validation, test, task.labels)
+    for seed in due:
+        outcome = finetune(recipe, model, parts, seed, f"{task.name} {model.name} seed {seed}")
+        result = _save(folders[seed], _result(recipe, task, model, seed), ids[seed], parts, outcome)
+        logger.info(
+            "%s, %s, seed %d: F1 %.2f (ceiling %.2f), best at step %d of %d, %.0f s",
+            task.name,
+            model.name,
+            seed,
+            100 * result["scores"]["f1"],
+            100 * result["scores"]["ceiling"],
+            outcome.best_step,
+            recipe.max_steps,
+            outcome.train_s,
+        )
+
+
+def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> dict[str, Any]:
+    """What a run is made of: the part of `result.json` that is known before it."""
+    return {
+        "task": task.name,
+        "model": model.name,
+        "seed": seed,
+        "protocol": protocol(recipe),
+        "weights_sha256": model.weights_sha256,
+        "tokenizer_sha256": model.tokenizer_sha256,
+        "data_sha256": task.sha256,
+        "version": __version__,
+        "num_documents": {
+            "train": len(task.train),
+            "validation": len(task.validation),
+            "test": len(task.test),
+        },
+    }
+
+
+def _save(folder: Path, result: dict[str, Any], identity: str, parts: Parts, outcome: Outcome) -> dict[str, Any]:
+    """Write a run's folder, whole, in the place of any that stood there; returns `result.json`'s content."""
+    policy = result["protocol"]["policy"]
+    ledger: Counter[str] = Counter()
+    rows = []
+    for document, tokens, pred in zip(parts.test.documents, parts.test.tokens, outcome.predictions, strict=True):
+        perfect, losses = perfect_spans(document, tokens, policy, parts.labels)
+        ledger.update(losses)
+        rows.append(Row(document.id, document.spans, pred, perfect))
+    result = {
+        **result,
+        "id": identity,
+        "scores": scores(rows),
+        "ledger": dict(ledger),
+        "best_step": outcome.best_step,
+        "history": outcome.history,
+        "train_s": outcome.train_s,
+        "device": outcome.device,
+    }
+    if folder.exists():
+        shutil.rmtree(folder)
+    with files.atomic_folder(folder) as aside:
+        write_predictions(aside, identity, rows)
+        files.write_json(aside / RESULT, result)
+    return result
+
+
+def _tried(mistakes: list[str], do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """`do(...)`, or None with its mistake added to the others."""
+    try:
+        return do(*args, **kwargs)
+    except UserError as error:
+        mistakes.append(str(error))
+        return None

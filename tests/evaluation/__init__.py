@@ -1,0 +1,1 @@
+"""Tests of camembert_bio.evaluation."""

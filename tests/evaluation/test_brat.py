@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.corpora.brat import read_brat
+from camembert_bio.evaluation.documents import Span
+
+QUAERO = Path(__file__).parents[3] / "shared/data/quaero-brat/corpus"
+
+
+def write(folder, text, annotations, name="a"):
+    (folder / f"{name}.txt").write_bytes(text.encode())
+    (folder / f"{name}.ann").write_bytes(annotations.encode())
+
+
+def test_spans_of_every_kind(tmp_path):
+    text = "Douleurs 😀 chroniques\r\nou e\u0301pilepsie de l'aspirine"
+    start, drug = text.index("e\u0301"), text.index("aspirine")
+    write(
+        tmp_path,
+        text,
+        f"T1\tDISO 0 8;11 21\tDouleurs chroniques\r\nT2\tDISO {start} {start + 10}\te\u0301pilepsie\n"
+        "#1\tAnnotatorNotes T1\tC0001\nR1\tx Arg1:T1 Arg2:T2\nE1\tDISO:T1\nA1\tNegated T1\nM1\tNegated T1\n"
+        "N1\tReference T1 UMLS:C1\tdouleurs\n*\tEquiv T1 T2\n\n"
+        f"T3\tCHEM {drug} {drug + 8}\taspirine\nT4\tCHEM {drug} {drug + 8}\taspirine",
+    )
+    (document,) = read_brat(tmp_path)
+    assert document.id == "a"
+    assert document.text == text
+    assert document.spans == (
+        Span(((0, 8), (11, 21)), "DISO"),
+        Span(((start, start + 10),), "DISO"),
+        Span(((drug, drug + 8),), "CHEM"),
+    )
+
+
+def test_a_span_across_a_line_break_is_written_with_a_space(tmp_path):
+    write(tmp_path, "mal de\r\ntête", "T1\tDISO 0 12\tmal de tête\n")
+    assert read_brat(tmp_path)[0].spans == (Span(((0, 12),), "DISO"),)
+
+
+def test_fragments_in_another_order_are_sorted(tmp_path):
+    write(tmp_path, "cœur ou foie gras", "T1\tANAT 13 17;0 4\tgras cœur\n")
+    assert read_brat(tmp_path)[0].spans == (Span(((0, 4), (13, 17)), "ANAT"),)
+
+
+def test_folders_below_are_read_in_order(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "x", "")
+    assert [document.id for document in read_brat(tmp_path)] == ["a/a", "b/a"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        ("T1\tCHEM 0 3\tabc\nT2\tCHEM 5 99\tsecret\n", r"a\.ann, line 2: offsets 5 99 are not inside the text of 12"),
+        ("T1\tCHEM 3 3\t\n", r"a\.ann, line 1: offsets 3 3 are not inside"),
+        ("T1\tCHEM 1 4\tabc\n", r"a\.ann, line 1: the text at offsets 1 4 is not the annotation's"),
+        ("T1 CHEM 0 3 abc\n", r"a\.ann, line 1 is not a brat annotation"),
+        ("T1\tCHEM zero 3\tabc\n", r"a\.ann, line 1 is not a brat annotation"),
+        ("\n\nsecret\n", r"a\.ann, line 3 is not a brat annotation"),
+        ("T1\tCHEM 0 3;2 5\tabc cd\n", r"a\.ann, line 1: fragments 0 3;2 5 overlap"),
+    ],
+)
+def test_bad_lines_are_named_without_their_text(tmp_path, annotations, message):
+    write(tmp_path, "abc secret x", annotations)
+    with pytest.raises(UserError, match=message) as caught:
+        read_brat(tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("lacks", "has"), [(".ann", ".txt"), (".txt", ".ann")])
+def test_a_file_without_its_other_half(tmp_path, lacks, has):
+    write(tmp_path, "abc", "")
+    (tmp_path / f"a{lacks}").unlink()
+    with pytest.raises(UserError, match=rf"a\{has} has no \{lacks} beside it"):
+        read_brat(tmp_path)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(UserError, match=r"holds no \.txt and \.ann files"):
+        read_brat(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".ann"])
+def test_a_file_that_is_not_utf8(tmp_path, suffix):
+    write(tmp_path, "abc", "")
+    (tmp_path / f"a{suffix}").write_bytes("é".encode("latin-1"))
+    with pytest.raises(UserError, match=rf"a\{suffix} is not UTF-8 \(byte 0\)"):
+        read_brat(tmp_path)
+
+
+@pytest.mark.skipif(not QUAERO.is_dir(), reason="../shared/data/quaero-brat is absent")
+def test_quaero_is_read_whole():
+    documents = read_brat(QUAERO)
+    # 16,233 annotations, 141 of them discontinuous; nine repeat another, one of them discontinuous.
+    assert (len(documents), sum(len(document.spans) for document in documents)) == (2536, 16224)
+    assert sum(not span.is_continuous for document in documents for span in document.spans) == 140

@@ -1,0 +1,45 @@
+import pytest
+
+from camembert_bio import config
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.recipe import Finetune, paper_protocol, protocol
+
+
+def build(values, **changes):
+    return config.build(Finetune, {**values, **changes}, "finetune")
+
+
+def test_the_defaults_are_the_published_protocol(recipe_values):
+    values = {name: recipe_values[name] for name in ("output", "models", "tasks")}
+    recipe = build(values)
+    assert protocol(recipe) == paper_protocol()
+    assert (recipe.learning_rate, recipe.warmup_ratio, recipe.batch_size, recipe.max_steps) == (5e-5, 0.224, 16, 2000)
+    assert len(recipe.seeds) == 10
+
+
+def test_protocol_holds_every_option_that_is_not_a_place(recipe_values):
+    recipe = build(recipe_values, policy="flat-longest")
+    assert protocol(recipe)["policy"] == "flat-longest"
+    assert not {"output", "models", "tasks", "seeds"} & protocol(recipe).keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": {}}, "models"),
+        ({"models": {"../up": "x"}}, "model name '../up' does not do for a folder"),
+        ({"seeds": [1, 1]}, "one is given twice"),
+        ({"seeds": []}, "seeds"),
+        ({"window_overlap": 62}, "leaves no step between windows"),
+        ({"policy": "nested"}, "policy"),
+        ({"learning_rates": 1e-4}, "did you mean 'learning_rate'"),
+    ],
+)
+def test_mistakes_are_named(recipe_values, changes, message):
+    with pytest.raises(UserError, match=message):
+        build(recipe_values, **changes)
+
+
+def test_task_names_are_distinct(recipe_values):
+    with pytest.raises(UserError, match="tasks: a name is given twice"):
+        build(recipe_values, tasks=recipe_values["tasks"] * 2)
