@@ -1,0 +1,80 @@
+"""What names a build, and what may stand at its output: nothing, an empty folder, or this very corpus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from camembert_bio import config, files
+from camembert_bio.corpus.documents import fingerprint
+from camembert_bio.corpus.recipe import Prepare
+from camembert_bio.corpus.tokenize import MODEL
+from camembert_bio.errors import RunError, UserError, raise_all
+from camembert_bio.shards.manifest import MANIFEST, Manifest, open_corpus, verify
+
+_NOT_THE_RESULT = ("output", "num_threads")
+
+
+def configuration(recipe: Prepare) -> dict[str, Any]:
+    """What the corpus is a function of: the recipe, and the hash of each input (`build` in the manifest).
+
+    Raises `UserError` with every source that has no files.
+    """
+    inputs, mistakes = {}, []
+    for source in recipe.sources:
+        try:
+            inputs[source.name] = fingerprint(source)
+        except UserError as error:
+            mistakes.append(str(error))
+        except OSError as error:
+            mistakes.append(f"source {source.name!r}: {error.filename} cannot be read ({error.strerror})")
+    raise_all("the sources cannot be read:", mistakes)
+    plain = {key: value for key, value in config.to_dict(recipe).items() if key not in _NOT_THE_RESULT}
+    model = recipe.tokenizer.path / MODEL if recipe.tokenizer.path else None
+    given = files.sha256_file(model) if model and model.is_file() else None
+    # Through JSON, so that it equals what a manifest's file gives back.
+    built: dict[str, Any] = json.loads(json.dumps({"recipe": plain, "inputs": inputs, "given_tokenizer": given}))
+    return built
+
+
+def existing(output: Path, build: dict[str, Any]) -> Manifest | None:
+    """The manifest of the corpus at `output`, verified, if it is what `build` describes; None if nothing is there.
+
+    Raises `UserError` when something else is there, `RunError` when the corpus is damaged.
+    """
+    if output.is_file():
+        raise UserError(f"output {output} is a file; give a folder")
+    if not output.exists() or not any(output.iterdir()):
+        return None
+    if not (output / MANIFEST).is_file():
+        raise UserError(f"output {output} holds other files and no {MANIFEST}; give a new or empty folder")
+    corpus = open_corpus(output)
+    if differences := _differences(corpus.manifest.build, build):
+        raise UserError(
+            f"output {output} holds another corpus ({corpus.manifest.hash[:12]}): {'; '.join(differences[:5])}; "
+            "give another output, or remove that folder"
+        )
+    try:
+        verify(corpus)
+    except RunError as error:
+        raise RunError(f"{error}; to build it anew remove {output} first") from None
+    return corpus.manifest
+
+
+def _differences(there: Any, here: Any, name: str = "") -> list[str]:
+    """Each place where two configurations differ, as `name: old there, new here`."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        keys = sorted({*there, *here})
+        inner = [_differences(there.get(key), here.get(key), f"{name}.{key}" if name else key) for key in keys]
+        return [difference for differences in inner for difference in differences]
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        pairs = enumerate(zip(there, here, strict=True))
+        return [difference for i, (a, b) in pairs for difference in _differences(a, b, f"{name}[{i}]")]
+    return [] if there == here else [f"{name}: {_shown(there)} there, {_shown(here)} here"]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

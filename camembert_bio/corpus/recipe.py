@@ -1,0 +1,103 @@
+"""The section `prepare` of a recipe: which texts become which corpus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from camembert_bio import config
+
+_RESERVED = "tokenizer"  # shards.manifest.TOKENIZER, which is not imported: it needs pyarrow
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Source:
+    """One collection of documents under one licence."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+    """Names the folder of its shards: lower-case letters, digits, `-` and `_`."""
+    path: Path
+    """A folder searched for `.txt` files, or one `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file."""
+    licence: Annotated[str, Field(min_length=1)]
+    """Of its documents; a record's own `licence` field is counted beside it in the report."""
+    text_field: str = "text"
+    """The field of a JSONL record that holds the text."""
+    id_field: str | None = "id"
+    """The field of a JSONL record that holds its id, a string or an integer; null: the line number."""
+
+    def __post_init__(self) -> None:
+        if self.name == _RESERVED:
+            raise ValueError(f"a source cannot be named {_RESERVED!r}: the corpus folder has one; use another name")
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class TrainTokenizer:
+    """A SentencePiece unigram model trained on the corpus' training split, in CamemBERT's layout."""
+
+    vocab_size: Annotated[int, Field(ge=32)] = 32_005
+    """Ids in all, as transformers counts them: SentencePiece's pieces and five more."""
+    character_coverage: Annotated[float, Field(gt=0.9, le=1)] = 0.9995
+    """Share of the sample's characters that the pieces cover; SentencePiece's own default."""
+    sample_bytes: Annotated[int, Field(ge=1000)] = 20_000_000
+    """UTF-8 bytes of distinct sentences to train on, drawn by hash. Training on the default takes about
+    450 MB and 25 CPU-seconds (measured)."""
+    seed: int = 0
+    """Draws the sample."""
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Tokenizer:
+    """Exactly one of `path` and `train`."""
+
+    path: Path | None = None
+    """A CamemBERT folder with `sentencepiece.bpe.model`."""
+    train: TrainTokenizer | None = None
+    """Train one on the corpus; `train: {}` takes the defaults."""
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.train is None):
+            raise ValueError("give exactly one of path (a CamemBERT folder) and train (`train: {}` for the defaults)")
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Clean:
+    """What is done to a text beyond the fixed steps of `corpus.clean`."""
+
+    min_characters: Annotated[int, Field(ge=1)] = 20
+    """A document shorter than this after cleaning is dropped, and counted."""
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Prepare:
+    """From sources to a corpus folder."""
+
+    output: Path
+    """The corpus folder; it must not exist, be empty, or hold this very corpus."""
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    """In order of preference: of two equal documents the one of the earlier source stays."""
+    tokenizer: Tokenizer
+    """Where the tokenizer comes from."""
+    clean: Clean = field(default_factory=Clean)
+    """Options of the cleaning."""
+    deduplicate: bool = True
+    """Keep one of the documents that are equal up to case and white space, across all sources."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Share of the documents held out, chosen by the hash of the text: a document keeps its side when others
+    are added. 0 holds none out."""
+    shard_bytes: Annotated[int, Field(ge=1000, le=1 << 30)] = 100_000_000
+    """Token bytes of one shard at most (a longer document makes a longer shard)."""
+    num_threads: Annotated[int, Field(ge=1)] | None = None
+    """Threads that tokenise; null: one for each core that the process may use. Never changes the result."""
+
+    def __post_init__(self) -> None:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are named {', '.join(map(repr, twice))}; give each its own name")
