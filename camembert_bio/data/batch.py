@@ -15,6 +15,7 @@ import torch
 from camembert_bio.data.hashing import I64
 from camembert_bio.data.masking import Masking
 from camembert_bio.data.order import Draws
+from camembert_bio.data.packing import ENDS
 from camembert_bio.data.windows import WindowTable
 from camembert_bio.shards.format import Ids
 from camembert_bio.shards.vocabulary import Vocabulary
@@ -66,16 +67,20 @@ class Collator:
         table, vocabulary = self.table, self.vocabulary
         rows = np.full((len(windows), table.seq_length), vocabulary.pad_id, dtype=np.int64)
         rows[windows == FILLER, :2] = vocabulary.bos_id, vocabulary.eos_id
-        first, last = table.offsets[windows].tolist(), table.offsets[windows + 1].tolist()
-        for row in np.flatnonzero(windows != FILLER).tolist():
-            ids, flat = rows[row], self.shards[table.shard[windows[row]]]
-            segments = slice(first[row], last[row])
-            place = 0
-            for start, length in zip(table.start[segments].tolist(), table.length[segments].tolist(), strict=True):
-                ids[place] = vocabulary.bos_id
-                ids[place + 1 : place + 1 + length] = flat[start : start + length]
-                ids[place + 1 + length] = vocabulary.eos_id
-                place += length + 2
+        first = table.offsets[windows]
+        counts = np.where(windows == FILLER, 0, table.offsets[windows + 1] - first)
+        row = np.repeat(np.arange(len(windows)), counts)
+        head = (np.cumsum(counts) - counts)[row]  # the first segment of the same row
+        segments = first[row] + np.arange(len(row)) - head
+        length = table.length[segments].astype(np.int64)
+        place = np.cumsum(length + ENDS) - length - ENDS
+        place += row * table.seq_length - place[head]
+        flat = rows.reshape(-1)
+        flat[place] = vocabulary.bos_id
+        flat[place + length + 1] = vocabulary.eos_id
+        copies = np.stack([table.shard[windows][row], table.start[segments], place + 1, length], axis=1)
+        for shard, start, target, size in copies.tolist():
+            flat[target : target + size] = self.shards[shard][start : start + size]
         return rows
 
     def batch(self, draws: Draws, mlm_probability: float) -> Batch:

@@ -64,14 +64,12 @@ class Masking:
     def _word_of(self, kinds_BL: words.Kinds) -> npt.NDArray[np.integer]:
         """The first position of the word that each position belongs to: [B, L].
 
-        No word runs across a special id, which is a word of its own.
+        No word runs across a special id: it opens one, of which the pieces after it may be chosen.
         """
         positions = np.arange(kinds_BL.shape[1], dtype=np.int32)
         if not self.whole_word:
             return np.broadcast_to(positions, kinds_BL.shape)
-        special = (kinds_BL & words.SPECIAL) > 0
-        starts = words.word_starts(kinds_BL) | special
-        starts[:, 1:] |= special[:, :-1]
+        starts = words.word_starts(kinds_BL) | ((kinds_BL & words.SPECIAL) > 0)
         return np.maximum.accumulate(starts * positions, axis=1)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def _read(path: Path) -> WindowTable | None:
             values = {field.name: stored[field.name] for field in fields(WindowTable)}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         logger.warning("%s is not readable (%s) and is built again", path, type(error).__name__)
         return None
     values["seq_length"] = int(values["seq_length"])

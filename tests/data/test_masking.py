@@ -107,8 +107,8 @@ def test_words_of_any_length_are_chosen_alike(vocabulary, make_document):
 
 
 def test_random_tokens_are_uniform(vocabulary):
-    ids = np.full((600, 512), 20)
-    corrupted, _ = apply(vocabulary, ids, 1.0)
+    ids = np.full((1000, 512), 20)
+    corrupted, _ = apply(vocabulary, ids)
     drawn = corrupted[(corrupted != vocabulary.mask_id) & (corrupted != 20)]
     counts = np.bincount(drawn, minlength=len(vocabulary))
     ordinary = np.flatnonzero(~vocabulary.is_special)
