@@ -122,13 +122,14 @@ def _id_of(file: Path, source: Source) -> str:
 
 def _read_jsonl(source: Source, progress: Progress) -> Iterator[tuple[Document, str]]:
     """One document a line; empty lines are skipped."""
+    (path,) = input_files(source)
     before = progress.read_bytes
-    with open(source.path, "rb") as raw:
-        for number, line in enumerate(_lines(raw, source.path), 1):
+    with open(path, "rb") as raw:
+        for number, line in enumerate(_lines(raw, path), 1):
             progress.read_bytes = before + raw.tell()
             if line.isspace():
                 continue
-            where = f"{source.path} line {number}"
+            where = f"{path} line {number}"
             yield _document(_record(line, where, number), source, where, number), where
         progress.read_bytes = before + raw.tell()
 

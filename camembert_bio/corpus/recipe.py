@@ -41,8 +41,9 @@ class TrainTokenizer:
 
     vocab_size: Annotated[int, Field(ge=32)] = 32_005
     """Ids in all, as transformers counts them: SentencePiece's pieces and five more."""
-    character_coverage: Annotated[float, Field(gt=0.9, le=1)] = 0.9995
-    """Share of the sample's characters that the pieces cover; SentencePiece's own default."""
+    character_coverage: Annotated[float, Field(gt=0.9, le=1)] = 0.99999
+    """Share of the sample's characters that the pieces cover. SentencePiece's own default, 0.9995, has no `w`, `ù`,
+    `=` or `µ` on biomed-raw-fr: 0.67 % of its tokens are unknown; 0.9999 leaves 0.22 %, this 0.003 %."""
     sample_bytes: Annotated[int, Field(ge=1000)] = 20_000_000
     """UTF-8 bytes of distinct sentences to train on, drawn by hash. Training on the default takes about
     450 MB and 25 CPU-seconds (measured)."""

@@ -1,0 +1,286 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camembert_bio import config, files
+from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.clean import clean
+from camembert_bio.errors import RunError, UserError
+from camembert_bio.shards.manifest import TRAIN, VALIDATION, open_corpus, verify
+
+from .conftest import recipe, sentences, write_jsonl
+
+SECRET = "Dupont-Martin"
+
+
+def ids_by_split(folder: Path) -> dict[str, set[str]]:
+    corpus = open_corpus(folder)
+    return {
+        split: {f"{name}:{doc}" for name, entry in corpus.manifest.shards(split) for doc in corpus.open(entry).doc_ids}
+        for split in (TRAIN, VALIDATION)
+    }
+
+
+def with_tokenizer(folder: Path) -> dict[str, object]:
+    return {"tokenizer": {"path": str(folder)}}
+
+
+def test_every_document_is_in_the_shards_as_transformers_tokenises_it(corpus, tokenizer_folder):
+    from transformers import AutoTokenizer
+
+    auto = AutoTokenizer.from_pretrained(tokenizer_folder)
+    texts = {f"a:doc-{i}": text for i, text in enumerate(sentences(60, seed=1))}
+    texts |= {f"b:doc-{i}": text for i, text in enumerate(sentences(40, seed=2))}
+    found = {}
+    for split in (TRAIN, VALIDATION):
+        for name, entry in corpus.manifest.shards(split):
+            shard = corpus.open(entry)
+            assert len(shard.input_ids) * 2 <= 2000
+            found |= {f"{name}:{doc}": shard.document(i).tolist() for i, doc in enumerate(shard.doc_ids)}
+    assert found == {name: auto(clean(text), add_special_tokens=False)["input_ids"] for name, text in texts.items()}
+    assert len(corpus.manifest.shards(TRAIN)) > 4
+
+
+def test_shards_open_with_datasets(corpus):
+    from datasets import Dataset
+
+    _, entry = corpus.manifest.shards(TRAIN)[0]
+    rows = Dataset.from_file(str(corpus.folder / entry.path))
+    shard = corpus.open(entry)
+    assert rows["doc_id"][:] == shard.doc_ids
+    assert rows[3]["input_ids"] == shard.document(3).tolist()
+    assert str(rows.features["input_ids"].feature.dtype) == "uint16"
+
+
+def test_the_manifest_counts_what_is_there(corpus):
+    verify(corpus)
+    manifest = corpus.manifest
+    assert manifest.vocab_size == len(corpus.vocabulary) == 80
+    for name, number in (("a", 60), ("b", 40)):
+        splits = manifest.sources[name].splits
+        assert sum(split.documents for split in splits.values()) == number
+        words = sum(len(clean(text).split()) for text in sentences(number, seed=1 if name == "a" else 2))
+        assert sum(split.words for split in splits.values()) == words
+    special = np.flatnonzero(corpus.vocabulary.is_special)
+    for _, entry in manifest.shards(TRAIN):
+        assert not np.isin(corpus.open(entry).input_ids, special[special != 3]).any()
+
+
+def test_the_report(corpus):
+    report = json.loads((corpus.folder / "report.json").read_text())
+    a = report["sources"]["a"]
+    assert (a["documents_read"], a["dropped"], a["duplicates"], a["licences"]) == (60, {}, 0, {"CC0": 60})
+    tokens = sum(split.tokens for split in corpus.manifest.sources["a"].splits.values())
+    assert (a["tokens"], a["unknown_share"]) == (tokens, 0)
+    assert a["tokens_per_word"] == pytest.approx(a["tokens"] / a["words"], abs=1e-4)
+    assert report["tokenizer"]["equal"] == report["tokenizer"]["passages"] > 100
+    assert {"read", "clean", "deduplicate", "tokenise", "write", "train tokenizer"} <= report["seconds"].keys()
+    assert report["peak_memory_mb"] > 10 and report["wall_s"] > 0
+    assert "| a | 60 | 0 | 0 | 60 |" in (corpus.folder / "report.md").read_text()
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    first = prepare(recipe(tmp_path / "one", source, num_threads=1))
+    second = prepare(recipe(tmp_path / "two", source, num_threads=2))
+    assert first.hash == second.hash
+    names = [path.relative_to(tmp_path / "one") for path in sorted((tmp_path / "one").rglob("*")) if path.is_file()]
+    assert len(names) >= 8
+    for name in names:
+        if name.stem != "report":
+            assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_document_keeps_its_side_when_others_are_added(tmp_path, tokenizer_folder):
+    texts = {f"doc-{i}": text for i, text in enumerate(sentences(60))}
+    more = {f"new-{i}": text for i, text in enumerate(sentences(40, seed=9))}
+    small = write_jsonl(tmp_path / "small.jsonl", texts)
+    large = write_jsonl(tmp_path / "large.jsonl", {**more, **dict(reversed(texts.items()))})
+    for name, source in (("small", small), ("large", large)):
+        prepare(recipe(tmp_path / name, source, **with_tokenizer(tokenizer_folder)))
+    before, after = ids_by_split(tmp_path / "small"), ids_by_split(tmp_path / "large")
+    assert before[VALIDATION] and before[TRAIN]
+    for split in (TRAIN, VALIDATION):
+        assert before[split] == {name for name in after[split] if name.startswith("a:doc-")}
+
+
+def test_duplicates_across_sources_go_to_the_earlier_source(tmp_path, tokenizer_folder):
+    texts = sentences(60)
+    a = write_jsonl(tmp_path / "a.jsonl", {"x": texts[0].upper(), **{f"d{i}": t for i, t in enumerate(texts[:40])}})
+    b = write_jsonl(tmp_path / "b.jsonl", {f"d{i}": f" {t}\n\n" for i, t in enumerate(texts)})
+    prepare(recipe(tmp_path / "out", a, b, **with_tokenizer(tokenizer_folder)))
+    found = set.union(*ids_by_split(tmp_path / "out").values())
+    assert found == {"a:x", *(f"a:d{i}" for i in range(1, 40)), *(f"b:d{i}" for i in range(40, 60))}
+    sources = json.loads((tmp_path / "out" / "report.json").read_text())["sources"]
+    assert (sources["a"]["duplicates"], sources["b"]["duplicates"]) == (1, 40)
+
+
+def test_without_deduplication_equal_documents_share_a_side(tmp_path, tokenizer_folder):
+    texts = sentences(60)
+    source = write_jsonl(tmp_path / "a.jsonl", [*texts, *(text.upper() for text in texts)])
+    prepare(recipe(tmp_path / "out", source, deduplicate=False, **with_tokenizer(tokenizer_folder)))
+    sides = ids_by_split(tmp_path / "out")
+    assert len(sides[TRAIN]) + len(sides[VALIDATION]) == 120
+    assert all((f"a:doc-{i}" in sides[TRAIN]) is (f"a:doc-{i + 60}" in sides[TRAIN]) for i in range(60))
+
+
+def test_short_documents_are_dropped_and_counted(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", [*sentences(60), "court", "\u200b" * 50, ""])
+    prepare(recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder)))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["sources"]["a"]
+    assert (report["documents_read"], report["dropped"]) == (63, {"too short": 3})
+
+
+def test_special_literals_leave_no_special_id(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", [f"{text} <mask></s> ＜s＞ <s>NOTUSED" for text in sentences(60)])
+    prepare(recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder)))
+    corpus = open_corpus(tmp_path / "out")
+    for _, entry in corpus.manifest.shards(TRAIN):
+        ids = corpus.open(entry).input_ids
+        assert 3 in ids and ids[ids != 3].min() >= 7 and ids.max() < 79
+
+
+def test_no_held_out_split_when_none_is_asked(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(5))
+    manifest = prepare(recipe(tmp_path / "out", source, validation_fraction=0, **with_tokenizer(tokenizer_folder)))
+    assert list(manifest.sources["a"].splits) == [TRAIN]
+
+
+def test_a_corpus_already_built_is_verified_and_kept(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    made = recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder))
+    first = prepare(made)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    assert prepare(made).hash == first.hash
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+    shard = tmp_path / "out" / first.shards(TRAIN)[0][1].path
+    data = bytearray(shard.read_bytes())
+    data[-100] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(RunError, match=r"to build it anew remove .*out first"):
+        prepare(made)
+
+
+def test_an_output_that_holds_something_else(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    out = tmp_path / "out"
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("x")
+    with pytest.raises(UserError, match=r"holds other files and no corpus.json; give a new or empty folder"):
+        prepare(recipe(tmp_path / "full", source))
+    with pytest.raises(UserError, match="is a file; give a folder"):
+        prepare(recipe(source, source))
+    out.mkdir()
+    first = prepare(recipe(out, source, **with_tokenizer(tokenizer_folder)))
+    with pytest.raises(UserError, match=r"holds another corpus .*recipe.validation_fraction: 0.1 there, 0.2 here"):
+        prepare(recipe(out, source, validation_fraction=0.2, **with_tokenizer(tokenizer_folder)))
+    write_jsonl(source, sentences(61))
+    with pytest.raises(UserError, match=r"holds another corpus .*inputs.a: '.* there, '.* here"):
+        prepare(recipe(out, source, **with_tokenizer(tokenizer_folder)))
+    assert open_corpus(out).manifest.hash == first.hash
+
+
+@pytest.mark.parametrize(
+    ("texts", "changes", "message"),
+    [
+        (["a", "b"], {}, "source 'a': none of its 2 documents stays .2 too short, 0 duplicates.; lower clean"),
+        (sentences(3), {"validation_fraction": 0.0001}, "validation_fraction 0.0001 of 3 documents holds none out"),
+        (sentences(3), {"validation_fraction": 0.9999}, "holds out all 3 documents; lower it"),
+        (sentences(60), {"tokenizer": {"path": "none"}}, "tokenizer folder none does not exist"),
+        (sentences(60), {"tokenizer": {"train": {"vocab_size": 9000}}}, "vocab_size 9000 is more than the text gives"),
+    ],
+)
+def test_refusals_leave_nothing(tmp_path, tokenizer_folder, texts, changes, message):
+    source = write_jsonl(tmp_path / "a.jsonl", texts)
+    with pytest.raises(UserError, match=message):
+        prepare(recipe(tmp_path / "out", source, **{**with_tokenizer(tokenizer_folder), **changes}))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_the_fraction_that_is_proposed_holds_some_out(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    with pytest.raises(UserError, match=r"raise it to 0.05 or more") as raised:
+        prepare(recipe(tmp_path / "out", source, validation_fraction=0.0001, **with_tokenizer(tokenizer_folder)))
+    fraction = float(str(raised.value).split("raise it to ")[1].split()[0])
+    prepare(recipe(tmp_path / "out", source, validation_fraction=fraction, **with_tokenizer(tokenizer_folder)))
+
+
+def test_sources_that_are_missing_are_named_together(tmp_path):
+    with pytest.raises(UserError) as raised:
+        prepare(recipe(tmp_path / "out", tmp_path / "x.jsonl", tmp_path / "y.jsonl"))
+    assert "x.jsonl does not exist" in str(raised.value) and "y.jsonl does not exist" in str(raised.value)
+
+
+def test_a_broken_line_late_in_a_source_leaves_nothing_and_shows_no_text(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    with open(source, "a") as file:
+        file.write(f'{{"id": "late", "text": "{SECRET}')
+    with pytest.raises(UserError, match=r"a.jsonl line 61 is not valid JSON") as raised:
+        prepare(recipe(tmp_path / "out", source, shard_bytes=1000, **with_tokenizer(tokenizer_folder)))
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+RUN = """
+import resource, sys
+from camembert_bio import config, files, log
+from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.recipe import Prepare
+log.configure(verbose=True)
+if sys.argv[2] != "0":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+prepare(config.build(Prepare, config.read_json(__import__("pathlib").Path(sys.argv[1]))))
+"""
+
+
+def start(folder: Path, made: object, file_limit: int = 0) -> subprocess.Popen[str]:
+    values = config.to_dict(made)
+    values["tokenizer"] = {key: value for key, value in values["tokenizer"].items() if value is not None}
+    files.write_json(folder / "recipe.json", values)
+    arguments = [sys.executable, "-c", RUN, str(folder / "recipe.json"), str(file_limit)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_sigterm_leaves_nothing(tmp_path, tokenizer_folder):
+    texts = [f"{text} {SECRET}" for text in sentences(200)]
+    source = write_jsonl(tmp_path / "a.jsonl", texts)
+    process = start(tmp_path, recipe(tmp_path / "out", source, shard_bytes=1000, **with_tokenizer(tokenizer_folder)))
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".tmp-*-out/a/*.arrow")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    # Shards are written; the comparison with transformers, which takes seconds, is still to come.
+    os.kill(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stopped by SIGTERM" in output and SECRET not in output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "recipe.json"]
+
+
+def test_a_disk_that_fails_leaves_nothing(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", [f"{text} {SECRET}" for text in sentences(400)])
+    process = start(tmp_path, recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder)), file_limit=10_000)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "was not written: File too large" in output and SECRET not in output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "recipe.json"]
+
+
+def test_another_tokenizer_is_another_corpus(tmp_path, corpus, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    given = shutil.copytree(tokenizer_folder, tmp_path / "given")
+    made = recipe(tmp_path / "out", source, **with_tokenizer(given))
+    assert prepare(made).tokenizer_sha256 == corpus.manifest.tokenizer_sha256
+    prepare(recipe(tmp_path / "other", source))
+    shutil.copytree(tmp_path / "other" / "tokenizer", given, dirs_exist_ok=True)
+    with pytest.raises(UserError, match=r"given_tokenizer: '.* there, '.* here"):
+        prepare(made)

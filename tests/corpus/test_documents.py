@@ -1,0 +1,146 @@
+import gzip
+import json
+import traceback
+
+import pytest
+import zstandard
+
+from camembert_bio.corpus.documents import Progress, input_bytes, read
+from camembert_bio.corpus.recipe import Source
+from camembert_bio.errors import UserError
+
+SECRET = "Dupont-Martin"
+
+
+def source(path, **changes):
+    return Source(**{"name": "s", "path": path, "licence": "CC0", **changes})
+
+
+def lines(*records):
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+RECORDS = lines({"id": "1", "text": "été"}, {"id": 2, "text": "b", "licence": "MIT"})
+FRAME = zstandard.ZstdCompressor().compress
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", RECORDS),
+        ("a.jsonl", b"\xef\xbb\xbf" + RECORDS.replace(b"\n", b"\r\n") + b"\n\n"),
+        ("a.jsonl.gz", gzip.compress(RECORDS)),
+        ("a.jsonl.zst", FRAME(RECORDS)),
+        ("a.jsonl.zst", FRAME(RECORDS[:20]) + FRAME(RECORDS[20:])),
+    ],
+)
+def test_jsonl_in_each_form(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    progress = Progress(input_bytes(source(path)))
+    documents = list(read(source(path), progress))
+    assert [(d.id, d.source, d.text, d.licence) for d in documents] == [
+        ("1", "s", "été", "CC0"),
+        ("2", "s", "b", "MIT"),
+    ]
+    assert progress.read_bytes == progress.total_bytes == len(content)
+
+
+def test_a_window_of_128_mb_is_read(tmp_path):
+    parameters = zstandard.ZstdCompressionParameters(window_log=27)
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(stream.compress(RECORDS) + stream.flush())
+    assert len(list(read(source(path)))) == 2
+
+
+def test_fields_by_other_names_and_line_numbers_as_ids(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines({"body": "x"}) + b"\n" + lines({"body": "y"}))
+    documents = read(source(path, text_field="body", id_field=None))
+    assert [(d.id, d.text) for d in documents] == [("1", "x"), ("3", "y")]
+
+
+def test_a_folder_of_texts_is_read_recursively_in_order(tmp_path):
+    for name in ("b.txt", "a/2.TXT", "a/10.txt", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    progress = Progress(input_bytes(source(tmp_path)))
+    documents = list(read(source(tmp_path), progress))
+    assert [(d.id, d.text) for d in documents] == [("a/10", "a/10.txt"), ("a/2", "a/2.TXT"), ("b", "b.txt")]
+    assert progress.read_bytes == progress.total_bytes == 20
+
+
+GOOD = lines({"id": "1", "text": SECRET})
+BAD = {
+    "not UTF-8": (GOOD + SECRET.encode() + b"\xe9\n", r"line 2 is not UTF-8 \(byte 13\); convert"),
+    "broken": (GOOD + b'{"id": "2", "text": "' + SECRET.encode(), r"line 2 is not valid JSON at column 21"),
+    "list": (GOOD + b'["%s"]\n' % SECRET.encode(), "line 2 holds a JSON list, not an object"),
+    "no text": (GOOD + lines({"id": "2", "content": SECRET}), "line 2 has no text in field 'text'; set text_field"),
+    "null text": (GOOD + lines({"id": "2", "text": None, "x": SECRET}), "line 2 has no text"),
+    "no id": (GOOD + lines({"text": SECRET}), "line 2 has no id in field 'id'; set id_field"),
+    "half a surrogate pair as id": (GOOD + b'{"id": "\\ud800", "text": "x"}\n', "line 2 has no id"),
+    "twice": (GOOD + GOOD, "line 2: id '1' stands twice in source 's'"),
+    "empty": (b"\n \n", "holds no document"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_jsonl_names_file_and_line_and_shows_no_text(tmp_path, case):
+    content, message = BAD[case]
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as raised:
+        list(read(source(path)))
+    assert "bad.jsonl" in str(raised.value)
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cut.jsonl.zst", FRAME(RECORDS * 1000)[:-5]),
+        ("damaged.jsonl.zst", b"\x00" * 40),
+        ("cut.jsonl.gz", gzip.compress(RECORDS * 1000)[:-20]),
+        ("damaged.jsonl.gz", b"\x00" * 40),
+    ],
+)
+def test_damaged_compression(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} cannot be decompressed"):
+        list(read(source(tmp_path / name, id_field=None)))
+
+
+def test_paths_that_hold_no_source(tmp_path):
+    with pytest.raises(UserError, match=r"holds no .txt file"):
+        list(read(source(tmp_path)))
+    with pytest.raises(UserError, match="does not exist"):
+        list(read(source(tmp_path / "none.jsonl")))
+    (tmp_path / "a.pdf").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"no known format; give a folder of .txt files or a file ending in .jsonl"):
+        list(read(source(tmp_path / "a.pdf")))
+
+
+def test_a_text_file_that_is_not_utf8(tmp_path):
+    (tmp_path / "note.txt").write_bytes(f"ligne\n{SECRET}\n".encode() + b"caf\xe9")
+    with pytest.raises(UserError, match=r"note.txt line 3 is not UTF-8 \(byte 23\)") as raised:
+        list(read(source(tmp_path)))
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+def test_two_files_with_one_id(tmp_path):
+    for name in ("a.txt", "a.TXT"):
+        (tmp_path / name).write_text("x")
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("this file system does not tell the case of names apart")
+    with pytest.raises(UserError, match="id 'a' stands twice"):
+        list(read(source(tmp_path)))
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path):
+    try:
+        (tmp_path / "caf\udce9.txt").write_text("x")
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+    with pytest.raises(UserError, match="is not UTF-8; rename it"):
+        list(read(source(tmp_path)))
