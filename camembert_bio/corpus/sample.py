@@ -20,35 +20,40 @@ class SentenceSample:
         self._limit_bytes = limit_bytes
         self._salt = seed.to_bytes(16, "big", signed=True)
         self._heap: list[tuple[int, bytes]] = []
-        self._keys: set[int] = set()
+        self._hashes: set[bytes] = set()
         self._bytes = 0
-        self._bound = 1 << 64
+        self._bound = b"\xff" * 9
 
     def add(self, text: str) -> None:
         """Offer the sentences of one clean text."""
         for end in _SENTENCE_ENDS:
             text = text.replace(end, f"{end[0]}\n")
         for sentence in filter(None, text.split("\n")):
-            for start in range(0, len(sentence), _MAX_CHARACTERS):
-                self._offer(sentence[start : start + _MAX_CHARACTERS].encode())
+            pieces = [sentence] if len(sentence) <= _MAX_CHARACTERS else _cut(sentence)
+            for piece in pieces:
+                data = piece.encode()
+                hashed = hashlib.blake2b(data, digest_size=8, salt=self._salt).digest()
+                if hashed < self._bound and hashed not in self._hashes:
+                    self._keep(hashed, data)
 
     def sentences(self) -> list[str]:
         """The sample, in the order of the hashes."""
         return [data.decode() for _, data in sorted(self._heap, reverse=True)]
 
-    def _offer(self, data: bytes) -> None:
-        hashed = hashlib.blake2b(data, digest_size=8, salt=self._salt).digest()
-        key = int.from_bytes(hashed, "big")
-        if key >= self._bound or key in self._keys:
-            return
-        self._keys.add(key)
-        heapq.heappush(self._heap, (-key, data))
+    def _keep(self, hashed: bytes, data: bytes) -> None:
+        """Take a sentence in, and let those with the largest hashes go until the limit holds."""
+        self._hashes.add(hashed)
+        heapq.heappush(self._heap, (-int.from_bytes(hashed, "big"), data))
         self._bytes += len(data)
         while self._bytes > self._limit_bytes and len(self._heap) > 1:
             largest, dropped = heapq.heappop(self._heap)
-            self._bound = -largest
-            self._keys.discard(self._bound)
+            self._bound = (-largest).to_bytes(8, "big")
+            self._hashes.discard(self._bound)
             self._bytes -= len(dropped)
+
+
+def _cut(sentence: str) -> list[str]:
+    return [sentence[start : start + _MAX_CHARACTERS] for start in range(0, len(sentence), _MAX_CHARACTERS)]
 
 
 class TextSample:
