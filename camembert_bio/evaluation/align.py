@@ -24,7 +24,7 @@ Policy = Literal["flat-outermost", "flat-longest"]
 IGNORED = -100
 """The tag of a token that is neither learnt nor read."""
 
-_LONE_SPACE = "▁"
+LONE_SPACE = "▁"
 _JOINER = "\u200d"
 
 
@@ -55,7 +55,7 @@ class Tokens:
 def tokenize(text: str, tokenizer: Any) -> Tokens:
     """Tokenise a text whole with a fast transformers tokenizer."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    lone_space_id = tokenizer.convert_tokens_to_ids(_LONE_SPACE)
+    lone_space_id = tokenizer.convert_tokens_to_ids(LONE_SPACE)
     return tokens_from_offsets(text, encoded["input_ids"], encoded["offset_mapping"], lone_space_id)
 
 

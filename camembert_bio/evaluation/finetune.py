@@ -49,7 +49,7 @@ class Outcome:
     history: list[dict[str, float]]
     """For each evaluation: `step`, `train_loss` (mean since the one before), `validation_f1`."""
     train_s: float
-    """Seconds of training, evaluations on validation included."""
+    """Seconds of loading and training, evaluations on validation included."""
     device: str
     """`cpu`, or the name of the GPU."""
 
@@ -66,10 +66,10 @@ def finetune(recipe: Finetune, model: ModelFolder, parts: Parts, seed: int, name
     Raises `RunError` when the loss is no longer finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tagger = load_tagger(model, tag_names(parts.labels), seed).to(device)
     started = time.perf_counter()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         torch.manual_seed(seed)
+        tagger = load_tagger(model, tag_names(parts.labels), seed).to(device)
         best_step, history = _train(tagger, recipe, parts, seed, name)
     train_s = time.perf_counter() - started
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from camembert_bio import files
 from camembert_bio.errors import UserError
+from camembert_bio.evaluation.align import LONE_SPACE
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.model.encoder import quiet_transformers
 
@@ -69,7 +71,9 @@ def open_model(name: str, folder: str, seq_length: int) -> ModelFolder:
         _sha256_of([path / "config.json", *weights]),
         _sha256_of(tokenizer_files),
     )
-    _check_fits(model, load_tagger(model, ["O"], seed=0).config, seq_length)
+    with torch.random.fork_rng(devices=[]):
+        tagger = load_tagger(model, ["O"], seed=0)
+    _check_fits(model, tagger.config, seq_length)
     return model
 
 
@@ -97,7 +101,9 @@ def check_tokenizer(model: ModelFolder, task: str, documents: Iterable[Document]
     tokenizer = model.tokenizer
     texts = [document.text for document in documents]
     ids = [token for row in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] for token in row]
-    unknown = ids.count(tokenizer.unk_token_id) / max(len(ids), 1)
+    # A lone space stands before each word that begins with an unknown character: it says nothing.
+    num_pieces = len(ids) - ids.count(tokenizer.convert_tokens_to_ids(LONE_SPACE))
+    unknown = ids.count(tokenizer.unk_token_id) / max(num_pieces, 1)
     if unknown > _MAX_UNKNOWN:
         raise UserError(
             f"model {model.name}: its tokenizer reads {unknown:.0%} of the sub-words of task {task} as "
@@ -109,7 +115,8 @@ def load_tagger(model: ModelFolder, tags: list[str], seed: int) -> Any:
     """An fp32 token classifier: the folder's encoder under a new linear head, one output a tag.
 
     The head's weights are normal with the configuration's `initializer_range`, drawn from `seed`;
-    its bias is 0. Raises `UserError` when the encoder's weights are not all there, or others are.
+    its bias is 0. transformers draws from torch's own generator too while it loads.
+    Raises `UserError` when the encoder's weights are not all there, or others are.
     """
     try:
         tagger, report = AutoModelForTokenClassification.from_pretrained(
@@ -122,7 +129,7 @@ def load_tagger(model: ModelFolder, tags: list[str], seed: int) -> Any:
             label2id={tag: index for index, tag in enumerate(tags)},
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"model {model.name}: {model.path} cannot be loaded ({reason})") from error
     _check_weights(model, report)

@@ -8,6 +8,7 @@ OUTPUT/TASK/MODEL/seed-N/result.json        scores, ledger, and what the run was
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -46,7 +47,8 @@ def run_finetune(recipe: Finetune) -> Path:
         for task in filter(None, tasks):
             _tried(mistakes, check_tokenizer, model, task.name, [*task.train, *task.validation, *task.test])
     raise_all(f"finetune cannot start, {len(mistakes)} mistake(s):", mistakes)
-    files.write_json(recipe.output / RECIPE, config.to_dict(recipe))
+    # Not write_json, which sorts keys: the report keeps the order of the models.
+    files.write_atomic(recipe.output / RECIPE, json.dumps(config.to_dict(recipe), indent=2) + "\n")
     for task in filter(None, tasks):
         for model in filter(None, models):
             _run_seeds(recipe, task, model)

@@ -23,7 +23,8 @@ def test_entities_and_text(tmp_path):
     write(
         tmp_path,
         '<custom:CLINENTITY begin="10" end="14"/><custom:CLINENTITY begin="0" end="6" entityID="C1"/>'
-        f'<custom:EVENT begin="0" end="2"/>{SOFA}<custom:CLINENTITY begin="10" end="22" discontinuous="DISCONTINUOUS"/>',
+        f'<custom:EVENT begin="0" end="2"/>{SOFA}'
+        '<custom:CLINENTITY begin="10" end="22" discontinuous="DISCONTINUOUS"/>',
     )
     (document,) = read_e3c(tmp_path)
     assert (document.id, document.text) == ("FR1", "Fièvre 😀\r\ntoux & rhume")

@@ -39,7 +39,8 @@ def test_scores_equal_seqeval_strict():
     gold, pred = random_sequences(2000, seed=2), random_sequences(2000, seed=3)
     # seqeval needs equal lengths: keep most of gold's tags so that there is something to find.
     rng = np.random.default_rng(4)
-    pred = [np.where(rng.random(len(g)) < 0.8, g, np.resize(p, len(g)) if len(p) else g) for g, p in zip(gold, pred)]
+    pairs = zip(gold, pred, strict=True)
+    pred = [np.where(rng.random(len(g)) < 0.8, g, np.resize(p, len(g)) if len(p) else g) for g, p in pairs]
     names = [[[TAGS[tag] for tag in tags] for tags in part] for part in (gold, pred)]
     strict = {"mode": "strict", "scheme": IOB2, "zero_division": 0}
     scores = strict_scores(as_mentions(gold), as_mentions(pred))

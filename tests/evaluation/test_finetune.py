@@ -1,0 +1,170 @@
+import random
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from camembert_bio import config
+from camembert_bio.errors import RunError
+from camembert_bio.evaluation import align
+from camembert_bio.evaluation.documents import Document, Span
+from camembert_bio.evaluation.examples import encode_documents, pad, shuffled_batches, window_labels
+from camembert_bio.evaluation.finetune import Parts, finetune, mentions, predict, rate_factor
+from camembert_bio.evaluation.metrics import strict_scores
+from camembert_bio.evaluation.models import open_model
+from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.tasks import load_task
+
+
+@pytest.fixture
+def recipe(recipe_values):
+    return config.build(Finetune, recipe_values)
+
+
+@pytest.fixture
+def model(model_folder):
+    return open_model("tiny", str(model_folder), 64)
+
+
+@pytest.fixture
+def parts(recipe, tokenizer):
+    data = load_task(recipe.tasks[0])
+    encoded = [encode_documents(part, tokenizer, 64, 16) for part in (data.train, data.validation, data.test)]
+    return Parts(*encoded, data.labels)
+
+
+def long_document():
+    """Some 1,700 sub-words without a repeated stretch, with an entity every few words."""
+    rng, text, spans = random.Random(0), "", []
+    for _ in range(230):
+        text += rng.choice(["L'", "sous ", "le patient prend ", "d’"])
+        spans.append(Span(((len(text), len(text) + 8),), "CHEM"))
+        text += "aspirine" + rng.choice([" et ", ".\r\n", " 😀 "])
+    return Document("long", text, tuple(spans))
+
+
+class Oracle(torch.nn.Module):
+    """A tagger that is right about a token only where `reach` tokens lie between it and any cut, else says B.
+
+    `answers` holds the tags of one document, whose every window is found again by its ids.
+    """
+
+    def __init__(self, encoded, answers, num_tags, reach):
+        super().__init__()
+        self.config = types.SimpleNamespace(pad_token_id=1)
+        self.device = torch.device("cpu")
+        self.encoded, self.answers, self.num_tags, self.reach = encoded, answers, num_tags, reach
+
+    def forward(self, input_ids, attention_mask):
+        logits = torch.zeros(*input_ids.shape, self.num_tags)
+        logits[..., 1] = 0.5
+        for row, length in enumerate(attention_mask.sum(1).tolist()):
+            ids = input_ids[row, :length].numpy()
+            (window,) = [w for w in self.encoded.windows if np.array_equal(w.input_ids, ids)]
+            first, last = window.start, window.start + length - 2
+            low = first + self.reach if first > 0 else first
+            high = last - self.reach if last < len(self.answers) else last
+            for token in range(low, high):
+                logits[row, 1 + token - first, self.answers[token]] = 1.0
+        return types.SimpleNamespace(logits=logits)
+
+
+def test_a_perfect_tagger_reaches_the_ceiling_over_windows(tokenizer):
+    document = long_document()
+    encoded = encode_documents([document], tokenizer, 512, 128)
+    assert len(encoded.tokens[0]) > 1500
+    assert len(encoded.windows) == 4
+    perfect, _ = align.perfect_spans(document, encoded.tokens[0], "flat-outermost", ["CHEM"])
+    assert tuple(perfect) == document.spans
+    tags = np.maximum(align.encode(encoded.tokens[0], document.spans, ["CHEM"]), 0)
+    # With 128 shared tokens every token is at least 63 tokens inside one of its windows, and some hardly more.
+    assert predict(Oracle(encoded, tags, 3, reach=63), encoded, ["CHEM"]) == [perfect]
+    assert predict(Oracle(encoded, tags, 3, reach=68), encoded, ["CHEM"]) != [perfect]
+
+
+def test_each_token_is_learnt_once(tokenizer):
+    document = long_document()
+    encoded = encode_documents([document], tokenizer, 64, 16)
+    rows = window_labels(encoded, "flat-outermost", ["CHEM"])
+    tags = align.encode(encoded.tokens[0], document.spans, ["CHEM"])
+    learnt = np.concatenate([row[row != align.IGNORED] for row in rows])
+    assert learnt.tolist() == tags[tags != align.IGNORED].tolist()
+    for window, row in zip(encoded.windows, rows, strict=True):
+        assert len(row) == len(window.input_ids) <= 64
+        assert (window.input_ids[0], window.input_ids[-1]) == (5, 6)
+        assert row[0] == row[-1] == align.IGNORED
+
+
+def test_a_document_without_text_is_passed_over(tokenizer):
+    encoded = encode_documents([Document("empty", " \n", ()), long_document()], tokenizer, 64, 16)
+    assert {window.document for window in encoded.windows} == {1}
+    tags = np.zeros(len(encoded.tokens[1]), dtype=int)
+    oracle = Oracle(encoded, tags, 3, reach=0)
+    assert predict(oracle, encoded, ["CHEM"]) == [[], []]
+
+
+def test_batches_show_every_window_once_an_epoch():
+    lengths = list(np.random.default_rng(0).integers(3, 500, size=1000))
+    batches = shuffled_batches(lengths, 16, seed=3)
+    for _ in range(2):
+        epoch = [next(batches) for _ in range(-(-512 // 16) + -(-488 // 16))]
+        assert sorted(np.concatenate(epoch)) == list(range(1000))
+        padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in epoch)
+        assert sum(lengths) / padded > 0.9
+    first = [next(shuffled_batches(lengths, 16, seed=seed)).tolist() for seed in (3, 3, 4)]
+    assert first[0] == first[1] != first[2]
+
+
+def test_rows_are_padded_at_their_end():
+    assert pad([np.array([1, 2, 3]), np.array([4])], 9).tolist() == [[1, 2, 3], [4, 9, 9]]
+
+
+def test_the_learning_rate_rises_then_falls(recipe_values):
+    recipe = config.build(Finetune, {**recipe_values, "max_steps": 1000})
+    assert [rate_factor(step, recipe) for step in (0, 112, 224, 612, 1000)] == [0.0, 0.5, 1.0, 0.5, 0.0]
+    no_warmup = config.build(Finetune, {**recipe_values, "max_steps": 4, "warmup_ratio": 0})
+    assert [rate_factor(step, no_warmup) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    only_warmup = config.build(Finetune, {**recipe_values, "max_steps": 2, "warmup_ratio": 1})
+    assert [rate_factor(step, only_warmup) for step in range(3)] == [0.0, 0.5, 0.0]
+
+
+def test_a_tiny_set_is_learnt_by_heart(recipe_values, model, parts):
+    values = {**recipe_values, "max_steps": 120, "evaluate_every": 40, "learning_rate": 3e-3, "warmup_ratio": 0.1}
+    known = Parts(parts.train, parts.train, parts.train, parts.labels)
+    outcome = finetune(config.build(Finetune, values), model, known, seed=0, name="test")
+    documents = parts.train.documents
+    gold = mentions(documents, [document.spans for document in documents])
+    assert strict_scores(gold, mentions(documents, outcome.predictions)).micro.f1 > 0.9
+    assert [record["step"] for record in outcome.history] == [40, 80, 120]
+    best = max(record["validation_f1"] for record in outcome.history)
+    assert best == {record["step"]: record["validation_f1"] for record in outcome.history}[outcome.best_step]
+
+
+def test_a_seed_repeats_and_leaves_the_generators_alone(recipe, model, parts):
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    first, again, other = (finetune(recipe, model, parts, seed, "test") for seed in (0, 0, 1))
+    assert torch.equal(torch.rand(3), expected)
+    assert first.history == again.history
+    assert first.predictions == again.predictions
+    assert first.history != other.history
+
+
+def test_the_best_weights_are_those_that_predict(recipe_values, model, parts):
+    # A rate that only rises teaches first, then ruins: the last evaluation is not the best one.
+    values = {**recipe_values, "max_steps": 60, "evaluate_every": 10, "learning_rate": 3e-1, "warmup_ratio": 1.0}
+    twice = Parts(parts.train, parts.validation, parts.validation, parts.labels)
+    outcome = finetune(config.build(Finetune, values), model, twice, seed=0, name="test")
+    documents = parts.validation.documents
+    gold = mentions(documents, [document.spans for document in documents])
+    scores = [record["validation_f1"] for record in outcome.history]
+    assert scores[-1] < max(scores)
+    assert strict_scores(gold, mentions(documents, outcome.predictions)).micro.f1 == max(scores)
+
+
+def test_a_loss_that_is_not_finite(recipe_values, model, parts):
+    recipe = config.build(Finetune, {**recipe_values, "learning_rate": 1e30, "warmup_ratio": 0})
+    with pytest.raises(RunError, match="drugs tiny: the loss is nan at step 2; try a lower learning_rate"):
+        finetune(recipe, model, parts, seed=0, name="drugs tiny")

@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.documents import Span
+from camembert_bio.evaluation.predictions import Row, read_predictions, score, scores, write_predictions
+
+WHOLE = Span(((0, 8),), "CHEM")
+NESTED = Span(((0, 3),), "CHEM")
+SPLIT = Span(((10, 12), (14, 16)), "DISO")
+
+
+@pytest.fixture
+def rows():
+    return [
+        Row("a", gold=(NESTED, WHOLE, SPLIT), pred=[WHOLE, Span(((20, 22),), "DISO")], perfect=[WHOLE]),
+        Row("b", gold=(WHOLE,), pred=[], perfect=[WHOLE]),
+    ]
+
+
+def test_scores_against_all_gold_and_against_what_tags_can_hold(rows):
+    values = scores(rows)
+    assert (values["true_positives"], values["predicted"], values["gold"]) == (1, 2, 4)
+    assert values["f1"] == pytest.approx(2 / 6)
+    assert values["iob2_f1"] == pytest.approx(2 / 4)
+    assert values["ceiling"] == pytest.approx(2 * 2 / (2 + 4))
+    assert values["per_label"]["CHEM"]["recall"] == pytest.approx(1 / 3)
+
+
+def test_there_and_back(tmp_path, rows):
+    write_predictions(tmp_path, "some-id", rows)
+    identity, found = read_predictions(tmp_path)
+    assert identity == "some-id"
+    assert [(set(row.gold), set(row.pred), set(row.perfect)) for row in found] == [
+        (set(row.gold), set(row.pred), set(row.perfect)) for row in rows
+    ]
+    assert score(tmp_path) == scores(rows)
+
+
+def cut_inside_a_line(lines):
+    return [*lines[:-1], lines[-1][:10]]
+
+
+def cut_between_lines(lines):
+    return lines[:-1]
+
+
+def no_header(lines):
+    return lines[1:]
+
+
+def no_line(lines):
+    return []
+
+
+def another_record(lines):
+    return [lines[0], json.dumps({"id": "a", "gold": []}), lines[2]]
+
+
+def a_number(lines):
+    return [lines[0], "7", lines[2]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut_inside_a_line, r"predictions\.jsonl, line 3 is not JSON, perhaps cut"),
+        (cut_between_lines, r"predictions\.jsonl ends at line 2, its first line promises 2 documents"),
+        (no_header, r"predictions\.jsonl, line 1 does not say id and num_documents"),
+        (no_line, r"predictions\.jsonl, line 1 does not say id and num_documents"),
+        (another_record, r"predictions\.jsonl, line 2 is not a document's record"),
+        (a_number, r"predictions\.jsonl, line 2 is not a record"),
+    ],
+)
+def test_a_file_that_is_not_whole(tmp_path, rows, change, message):
+    write_predictions(tmp_path, "some-id", rows)
+    path = tmp_path / "predictions.jsonl"
+    path.write_text("".join(f"{line}\n" for line in change(path.read_text().splitlines())))
+    with pytest.raises(UserError, match=message):
+        score(tmp_path)
+
+
+def test_a_file_that_is_not_text(tmp_path):
+    (tmp_path / "predictions.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"predictions\.jsonl cannot be read \(UnicodeDecodeError\)"):
+        score(tmp_path)
+
+
+def test_a_folder_without_runs(tmp_path):
+    with pytest.raises(UserError, match=r"holds no predictions\.jsonl"):
+        score(tmp_path)

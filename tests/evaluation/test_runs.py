@@ -1,0 +1,178 @@
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+from camembert_bio import config
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.predictions import score
+from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.runs import run_finetune
+
+
+def run(values, **changes):
+    return run_finetune(config.build(Finetune, {**values, **changes}))
+
+
+def stamps(output):
+    return {path.parent.name: path.stat().st_mtime_ns for path in output.rglob("result.json")}
+
+
+def folder(values, seed=0):
+    return values["output"] / "drugs" / "tiny" / f"seed-{seed}"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, brat_folder, model_folder):
+    """The output of a finished grid of one task, one model and two seeds: copied by the tests that change it."""
+    parts = {"train": brat_folder / "train", "validation": brat_folder / "dev", "test": brat_folder / "test"}
+    values = {
+        "output": tmp_path_factory.mktemp("grid") / "out",
+        "models": {"tiny": str(model_folder)},
+        "tasks": [{"name": "drugs", "format": "brat", **parts}],
+        "seeds": [0, 1],
+        "max_steps": 60,
+        "evaluate_every": 30,
+        "learning_rate": 3e-3,
+        "seq_length": 64,
+        "window_overlap": 16,
+    }
+    assert run(values) == values["output"] / "report.md"
+    return values
+
+
+@pytest.fixture
+def copied(done, tmp_path):
+    shutil.copytree(done["output"], tmp_path / "out")
+    return {**done, "output": tmp_path / "out"}
+
+
+def test_the_folder_of_a_run(done):
+    result = json.loads((folder(done) / "result.json").read_text())
+    assert sorted(path.name for path in folder(done).iterdir()) == ["predictions.jsonl", "result.json"]
+    assert result["num_documents"] == {"train": 48, "validation": 12, "test": 16}
+    assert result["scores"]["f1"] > 0.2
+    assert result["scores"]["ceiling"] == 1.0
+    assert result["scores"]["per_label"].keys() == {"CHEM", "DISO"}
+    assert result["ledger"] == {"gold": 32, "unknown_label": 0, "discontinuous": 0, "nested": 0, "boundary": 0}
+    assert result["best_step"] in (30, 60)
+    assert result["protocol"]["max_steps"] == 60
+    lines = (folder(done) / "predictions.jsonl").read_text().splitlines()
+    assert json.loads(lines[0]) == {"id": result["id"], "num_documents": 16}
+    assert "aspirine" not in "".join(lines)
+
+
+def test_every_score_is_recomputed_from_the_predictions(done):
+    scores = score(done["output"])
+    assert scores.keys() == {"drugs/tiny/seed-0", "drugs/tiny/seed-1"}
+    for name, values in scores.items():
+        assert values == json.loads((done["output"] / name / "result.json").read_text())["scores"]
+        assert values == score(done["output"] / name)
+
+
+def test_finished_runs_are_skipped_and_new_seeds_added(copied):
+    before = stamps(copied["output"])
+    run(copied, seeds=[0, 1])
+    assert stamps(copied["output"]) == before
+    run(copied, seeds=[1, 2])
+    after = stamps(copied["output"])
+    assert {seed: after[seed] for seed in before} == before
+    assert after.keys() == {"seed-0", "seed-1", "seed-2"}
+
+
+def test_a_killed_run_is_redone_to_the_same_result(copied):
+    expected = (folder(copied) / "predictions.jsonl").read_text()
+    before = stamps(copied["output"])
+    shutil.rmtree(folder(copied))
+    aside = folder(copied).with_name(f".tmp-{os.getpid()}-seed-0")
+    aside.mkdir()
+    (aside / "predictions.jsonl").write_text('{"id":')
+    assert score(copied["output"]).keys() == {"drugs/tiny/seed-1"}
+    run(copied)
+    assert (folder(copied) / "predictions.jsonl").read_text() == expected
+    assert stamps(copied["output"])["seed-1"] == before["seed-1"]
+    assert not aside.exists()
+
+
+@pytest.mark.parametrize("name", ["result.json", "predictions.jsonl"])
+def test_a_broken_run_is_redone(copied, name):
+    path = folder(copied) / name
+    whole = json.loads((folder(copied) / "result.json").read_text())
+    path.write_text(path.read_text()[:-40])
+    before = stamps(copied["output"])
+    time.sleep(0.01)
+    run(copied)
+    after = stamps(copied["output"])
+    assert after["seed-0"] > before["seed-0"]
+    assert after["seed-1"] == before["seed-1"]
+    redone = json.loads((folder(copied) / "result.json").read_text())
+    assert (redone["scores"], redone["id"]) == (whole["scores"], whole["id"])
+
+
+def change_data(values, tmp_path):
+    shutil.copytree(values["tasks"][0]["test"], tmp_path / "test")
+    (tmp_path / "test" / "doc000.ann").write_text("")
+    return {"tasks": [{**values["tasks"][0], "test": tmp_path / "test"}]}
+
+
+def change_model(values, tmp_path):
+    shutil.copytree(values["models"]["tiny"], tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_dropout_prob": 0.2}))
+    return {"models": {"tiny": str(tmp_path / "model")}}
+
+
+def change_tokenizer(values, tmp_path):
+    shutil.copytree(values["models"]["tiny"], tmp_path / "model")
+    path = tmp_path / "model" / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_max_length": 511}))
+    return {"models": {"tiny": str(tmp_path / "model")}}
+
+
+def change_protocol(values, tmp_path):
+    return {"max_steps": 4, "evaluate_every": 4}
+
+
+@pytest.mark.parametrize("change", [change_data, change_model, change_tokenizer, change_protocol])
+def test_a_run_of_other_content_is_redone(copied, tmp_path, change):
+    identity = json.loads((folder(copied) / "result.json").read_text())["id"]
+    run(copied, seeds=[0], **change(copied, tmp_path))
+    assert json.loads((folder(copied) / "result.json").read_text())["id"] != identity
+
+
+def test_places_and_names_do_not_decide_a_run(copied, tmp_path):
+    shutil.copytree(copied["models"]["tiny"], tmp_path / "moved")
+    before = stamps(copied["output"])
+    run(copied, models={"tiny": str(tmp_path / "moved")})
+    assert stamps(copied["output"]) == before
+
+
+def test_the_report_keeps_the_recipes_order(recipe_values, model_folder):
+    models = {"second": str(model_folder), "first": str(model_folder)}
+    text = run(recipe_values, models=models, max_steps=1).read_text(encoding="utf-8")
+    assert text.index("| second |") < text.index("| first |")
+    assert "| first - second | +0.00 | - | 0 of 1 |" in text
+
+
+def test_all_mistakes_before_the_first_run(recipe_values, tmp_path):
+    tasks = [*recipe_values["tasks"], {**recipe_values["tasks"][0], "name": "gone", "test": tmp_path / "gone"}]
+    models = {**recipe_values["models"], "empty": str(tmp_path / "none")}
+    with pytest.raises(UserError) as caught:
+        run(recipe_values, tasks=tasks, models=models)
+    assert "2 mistake(s)" in str(caught.value)
+    assert "task gone: " in str(caught.value)
+    assert "model empty: " in str(caught.value)
+    assert not recipe_values["output"].exists()
+
+
+def test_the_tokenizer_is_checked_on_each_tasks_texts(recipe_values, tmp_path):
+    for part in ("train", "dev", "test"):
+        (tmp_path / part).mkdir()
+        for number in range(2):
+            (tmp_path / part / f"{number}.txt").write_text("ЖЖЖ ЩЩЩ", encoding="utf-8")
+            (tmp_path / part / f"{number}.ann").write_text("T1\tCHEM 0 3\tЖЖЖ\n", encoding="utf-8")
+    parts = {"train": tmp_path / "train", "validation": tmp_path / "dev", "test": tmp_path / "test"}
+    with pytest.raises(UserError, match="reads 100% of the sub-words of task cyrillic as <unk>"):
+        run(recipe_values, tasks=[{"name": "cyrillic", "format": "brat", **parts}])
