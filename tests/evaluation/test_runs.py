@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -176,3 +178,12 @@ def test_the_tokenizer_is_checked_on_each_tasks_texts(recipe_values, tmp_path):
     parts = {"train": tmp_path / "train", "validation": tmp_path / "dev", "test": tmp_path / "test"}
     with pytest.raises(UserError, match="reads 100% of the sub-words of task cyrillic as <unk>"):
         run(recipe_values, tasks=[{"name": "cyrillic", "format": "brat", **parts}])
+
+
+def test_what_the_command_line_imports_loads_no_torch():
+    code = (
+        "import sys; from camembert_bio.evaluation import recipe, runs, report, predictions; "
+        "print({'torch', 'transformers'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
