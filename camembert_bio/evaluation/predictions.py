@@ -74,7 +74,7 @@ def scores(rows: Sequence[Row]) -> dict[str, Any]:
 
     `f1`, `precision`, `recall`, counts and `per_label`: predictions against all gold spans, strict,
     micro. `ceiling`: the F1 of the perfect spans. `iob2_f1`: predictions against the perfect spans
-    only, which is seqeval's strict IOB2 on the uncut documents' tags, the form of the published figures.
+    only, which is seqeval's strict IOB2 on the sub-word tags of the uncut documents.
     """
     gold, pred, perfect = (_mentions(rows, part) for part in ("gold", "pred", "perfect"))
     against_gold = strict_scores(gold, pred)

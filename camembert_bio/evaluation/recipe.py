@@ -93,6 +93,10 @@ class Finetune:
 _NOT_PROTOCOL = ("output", "models", "tasks", "seeds")
 
 
+STATED = ("policy", "learning_rate", "warmup_ratio", "batch_size", "max_steps")
+"""Options of the protocol whose default the paper states; the others' defaults are assumed."""
+
+
 def protocol(recipe: Finetune) -> dict[str, Any]:
     """What decides how a model is fine-tuned and read, as JSON values: equal protocols share a table."""
     values: dict[str, Any] = config.to_dict(recipe)
@@ -100,7 +104,7 @@ def protocol(recipe: Finetune) -> dict[str, Any]:
 
 
 def paper_protocol() -> dict[str, Any]:
-    """The published protocol: `protocol` of a recipe that changes nothing."""
+    """The published protocol, assumed where it says nothing: `protocol` of a recipe that changes nothing."""
     return {field.name: field.default for field in dataclasses.fields(Finetune) if field.name not in _NOT_PROTOCOL}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from camembert_bio import config, files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.predictions import RECIPE, RESULT
-from camembert_bio.evaluation.recipe import paper_protocol
+from camembert_bio.evaluation.recipe import STATED, paper_protocol
 
 _NEEDED = {
     *("task", "model", "seed", "protocol", "scores", "ledger", "num_documents"),
@@ -25,10 +25,12 @@ _READING = """\
 - **F1**: strict and micro, on character spans: every fragment and the label must be equal. Gold is every
   annotated entity, nested and discontinuous ones too, and no document is cut.
 - **strict IOB2 F1**: against the entities that flat tags can hold, as seqeval's `mode="strict", scheme=IOB2`
-  counts them: the form of the published figures.
+  counts them: the measure of the published figures.
 - **ceiling**: the F1 of a perfect tagger with this tokenizer and policy.
-- After ± stands the standard deviation over seeds. Labels are learnt and read on every sub-word; documents
-  over the length go through overlapping windows, each token read where it is most central."""
+- After ± stands the standard deviation over seeds.
+- In every table labels are learnt and read on every sub-word (the author's later configuration labels the first
+  of a word), and documents over the length go through overlapping windows, each token read where it is most
+  central (how the paper cut them is not stated): next to published figures these scores are indicative."""
 
 
 def write_report(output: Path) -> Path:
@@ -108,16 +110,19 @@ def _task_section(models: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def _protocol_line(protocol: dict[str, Any], num_seeds: Sequence[int]) -> str:
-    """Which protocol, and every value that is not the published recipe's."""
-    published = paper_protocol()
+    """Which protocol, every value that is not the recipe's default, and the defaults that are assumed."""
+    default = paper_protocol()
     changed = [
-        f"{name} {value} (paper: {published[name]})" for name, value in protocol.items() if value != published[name]
+        f"{name} {protocol.get(name)} ({'paper' if name in STATED else 'assumed'}: {value})"
+        for name, value in default.items()
+        if protocol.get(name) != value
     ]
     if num_seeds != [10]:
         changed.append(f"seeds {' or '.join(map(str, num_seeds))} (paper: 10)")
-    if not changed:
-        return "Protocol: `paper`."
-    return f"Protocol: `paper` with changes, not to be compared with published figures: {'; '.join(changed)}."
+    if changed:
+        return f"Protocol: `paper` with changes, not to be compared with published figures: {'; '.join(changed)}."
+    assumed = [f"{name} {value}" for name, value in default.items() if name not in STATED]
+    return f"Protocol: `paper`; assumed, since the paper does not state it: {'; '.join(assumed)}."
 
 
 def _score_cells(model: str, runs: Sequence[dict[str, Any]]) -> tuple[str, ...]:

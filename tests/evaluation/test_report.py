@@ -54,7 +54,7 @@ def test_means_and_deviations(two_models):
     assert row(text, "| general |").startswith(f"| general | {mean:.2f} ± {std:.2f} |")
     assert row(text, "| general |").endswith(f"| {mean + 10:.2f} ± {std:.2f} | 90.00 | 10 |")
     assert text.index("| general |") < text.index("| bio |")
-    assert "Protocol: `paper`." in text
+    assert "Protocol: `paper`; assumed, since the paper does not state it: weight_decay 0.01;" in text
 
 
 def test_the_difference_is_paired_by_seed(two_models):
@@ -71,12 +71,12 @@ def test_the_ledger_adds_up(two_models):
 
 
 def test_a_changed_protocol_is_named_and_has_a_table_of_its_own(two_models):
-    write_run(two_models, "bio", 0, 0.99, protocol={**paper_protocol(), "max_steps": 40})
+    write_run(two_models, "bio", 0, 0.99, protocol={**paper_protocol(), "max_steps": 40, "evaluate_every": 20})
     text = report(two_models)
     assert text.count("## EMEA") == 2
     assert (
         "Protocol: `paper` with changes, not to be compared with published figures: "
-        "max_steps 40 (paper: 2000); seeds 1 (paper: 10)." in text
+        "max_steps 40 (paper: 2000); evaluate_every 20 (assumed: 100); seeds 1 (paper: 10)." in text
     )
 
 
