@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from camembert_bio.errors import UserError
 
 T = TypeVar("T")
 
@@ -62,3 +66,19 @@ def gather(value: T) -> list[T]:
     box: list[Any] = [None] * world_size()
     dist.all_gather_object(box, value)
     return box
+
+
+@contextmanager
+def shared_errors() -> Iterator[None]:
+    """Make a `UserError` of any rank one of every rank, so that none waits for a rank that gave up.
+
+    Collective; the block inside must not be.
+    """
+    problem = None
+    try:
+        yield
+    except UserError as error:
+        problem = str(error)
+    problems = sorted({found for found in gather(problem) if found})
+    if problems:
+        raise UserError("\n".join(problems))

@@ -1,0 +1,197 @@
+"""The verbs of the command line. Each imports what it needs when it runs, so that --help is quick.
+
+Exit codes: 0 done, 1 failed, 2 the user's mistake, 85 stopped early and resumable, 86 do not requeue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import camembert_bio
+from camembert_bio import log
+from camembert_bio.errors import (
+    EXIT_DO_NOT_REQUEUE,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_USER_MISTAKE,
+    DoNotRequeueError,
+    RunError,
+    UserError,
+)
+
+# No packet leaves a compute node: models and tokenizers come from folders.
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+RECIPE_HELP = "YAML file, or the name of a shipped recipe (demo, camembert_bio_2024)"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb and exit with its code."""
+    options = _parser().parse_args(arguments)
+    os.umask(0o027)  # token shards are personal data
+    for name, value in OFFLINE.items():
+        os.environ.setdefault(name, value)
+    log.configure(options.verbose)
+    sys.exit(_run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The verb's exit code; our own errors become one message on rank 0."""
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        return _report(error, EXIT_USER_MISTAKE)
+    except DoNotRequeueError as error:
+        return _report(error, EXIT_DO_NOT_REQUEUE)
+    except RunError as error:
+        return _report(error, EXIT_FAILED)
+
+
+def _report(error: Exception, code: int) -> int:
+    if os.environ.get("RANK", "0") == "0":
+        print(f"camembert-bio: {error}", file=sys.stderr)
+    return code
+
+
+def _sections() -> dict[str, type]:
+    """The sections of a recipe; none of these modules imports torch."""
+    from camembert_bio.corpus.recipe import Prepare
+    from camembert_bio.evaluation.recipe import Finetune
+    from camembert_bio.pretrain.recipe import Pretrain
+
+    return {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
+
+
+def _load(options: argparse.Namespace, section: str) -> Any:
+    from camembert_bio import config
+
+    return config.load_recipe(options.recipe, section, _sections(), options.overrides)
+
+
+def _print(options: argparse.Namespace, value: Any, text: str) -> int:
+    """The result on stdout: text, or one line of JSON with --json."""
+    print(json.dumps(value, ensure_ascii=False) if options.json else text)
+    return EXIT_DONE
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from camembert_bio.corpus.build import prepare
+
+    recipe = _load(options, "prepare")
+    manifest = prepare(recipe)
+    tokens = sum(split.tokens for source in manifest.sources.values() for split in source.splits.values())
+    value = {"corpus": str(recipe.output), "hash": manifest.hash, "tokens": tokens}
+    return _print(options, value, f"{recipe.output}: {tokens:,} tokens, corpus {manifest.hash[:12]}")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from camembert_bio.pretrain.preflight import check
+
+    recipe = _load(options, "pretrain")
+    value = check(recipe, options.world_size)
+    return _print(options, value, "\n".join(f"{key}: {number}" for key, number in value.items()))
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    recipe = _load(options, "pretrain")
+    from camembert_bio.pretrain.loop import pretrain
+
+    return pretrain(recipe)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from camembert_bio.pretrain.export import export
+
+    folder = export(options.path, options.output, options.step)
+    return _print(options, {"model": str(folder)}, f"model folder: {folder}")
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    recipe = _load(options, "finetune")
+    from camembert_bio.evaluation.finetune import run_finetune
+
+    report = run_finetune(recipe)
+    return _print(options, {"report": str(report)}, f"{report.read_text(encoding='utf-8')}\nreport: {report}")
+
+
+def _score(options: argparse.Namespace) -> int:
+    from camembert_bio.evaluation.runs import score
+
+    value = score(options.path)
+    return _print(options, value, json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _report_verb(options: argparse.Namespace) -> int:
+    from camembert_bio.evaluation.report import write_report
+
+    report = write_report(options.path)
+    return _print(options, {"report": str(report)}, f"{report.read_text(encoding='utf-8')}\nreport: {report}")
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from camembert_bio.inspection import inspect
+
+    value = inspect(options.path, options.document)
+    return _print(options, value, json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from camembert_bio.demo import demo
+
+    return demo(options.output)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="camembert-bio",
+        description="French biomedical text to a better encoder: prepare, pretrain, export, finetune, report.",
+        epilog="exit codes: 0 done, 1 failed, 2 a mistake in the request, 85 stopped and resumable, 86 do not requeue",
+    )
+    parser.add_argument("--version", action="version", version=camembert_bio.__version__)
+    parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # put first by the deepspeed launcher
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name, run, text in (
+        ("prepare", _prepare, "build a corpus of token shards from documents"),
+        ("check", _check, "refuse what can be refused before a GPU is touched"),
+        ("pretrain", _pretrain, "train, or resume; started on each rank by deepspeed, torchrun or srun"),
+        ("finetune", _finetune, "fine-tune and score model folders over seeds; skips finished runs"),
+    ):
+        verb = _verb(verbs, name, run, text)
+        verb.add_argument("recipe", help=RECIPE_HELP)
+        verb.add_argument(
+            "overrides", nargs="*", metavar="key=value", help=f"changes to the section {name}: or its kin"
+        )
+        if name == "check":
+            verb.add_argument("--world-size", type=int, default=1, help="ranks that will train (default 1)")
+    export = _verb(verbs, "export", _export, "write a transformers folder from a run")
+    export.add_argument("path", type=Path, metavar="RUN", help="run folder")
+    export.add_argument("output", type=Path, metavar="OUT", help="model folder to make; must not exist")
+    export.add_argument("--step", type=int, help="checkpoint to export (default: the newest that verifies)")
+    score = _verb(verbs, "score", _score, "recompute every score from saved predictions")
+    score.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune, or one run in it")
+    report = _verb(verbs, "report", _report_verb, "write the table of a finetune output folder")
+    report.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune")
+    inspect = _verb(verbs, "inspect", _inspect, "say what a corpus, run, checkpoint or model folder holds")
+    inspect.add_argument("path", type=Path, metavar="PATH", help="the folder")
+    inspect.add_argument("--document", metavar="ID", help="decode one document of a corpus: prints its text")
+    demo = _verb(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes")
+    demo.add_argument("output", type=Path, nargs="?", default=Path("demo-output"), help="folder (default demo-output)")
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    verb.set_defaults(run=run)
+    verb.add_argument("--json", action="store_true", help="one line of JSON on stdout")
+    verb.add_argument("--verbose", action="store_true", help="debug messages on stderr")
+    return verb

@@ -1,0 +1,85 @@
+"""What a folder holds: a corpus, a run, a checkpoint, a model, or results of fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from camembert_bio import config
+from camembert_bio.errors import UserError
+
+
+def inspect(path: Path, document: str | None = None) -> dict[str, Any]:
+    """A description of the folder, its hashes verified; `document` decodes one of a corpus by id.
+
+    Raises `UserError` when the folder is none of ours.
+    """
+    if (path / "corpus.json").is_file():
+        return _corpus(path, document)
+    if document is not None:
+        raise UserError(f"--document needs a corpus folder; {path} has no corpus.json")
+    if (path / "run.json").is_file():
+        return _run(path)
+    if (path / "MANIFEST.json").is_file():
+        return _checkpoint(path)
+    if (path / "config.json").is_file():
+        return _model(path)
+    raise UserError(f"{path} is no corpus, run, checkpoint or model folder; check the path")
+
+
+def _corpus(path: Path, document: str | None) -> dict[str, Any]:
+    from camembert_bio.corpus.inspect import decode, describe
+
+    if document is not None:
+        return {"document": document, "text": decode(path, document)}
+    return {"kind": "corpus", **describe(path)}
+
+
+def _run(path: Path) -> dict[str, Any]:
+    from camembert_bio.pretrain import checkpoint, metrics
+
+    begun = config.read_json(path / "run.json")
+    points = metrics.read(path)
+    last = {key: value for point in points for key, value in point.items()}
+    return {
+        "kind": "run",
+        "corpus_hash": begun["corpus_hash"],
+        "versions": begun["versions"],
+        "checkpoints": {item.name: checkpoint.problem_of(item) or "verified" for item in checkpoint.complete(path)},
+        "last": last,
+        "recipe": begun["recipe"],
+    }
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    from camembert_bio.pretrain import checkpoint
+
+    problem = checkpoint.problem_of(path)
+    return {"kind": "checkpoint", "verified": problem is None, "problem": problem, **checkpoint.read_state(path)}
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from transformers import AutoConfig, AutoTokenizer
+
+    from camembert_bio import files
+    from camembert_bio.model import encoder as encoders
+
+    encoders.quiet_transformers()
+    settings = AutoConfig.from_pretrained(path, local_files_only=True)
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"model folder {path} has no .safetensors weights; export it again")
+    model = encoders.load_encoder(path)
+    encoders.assert_tied(model)
+    return {
+        "kind": "model",
+        "model_type": settings.model_type,
+        "parameters": encoders.num_parameters(model),
+        "tied_head": True,  # assert_tied refuses another
+        "vocab_size": settings.vocab_size,
+        "tokenizer": len(AutoTokenizer.from_pretrained(path, local_files_only=True)),
+        "layers": settings.num_hidden_layers,
+        "hidden_size": settings.hidden_size,
+        "max_position_embeddings": settings.max_position_embeddings,
+        "sha256": {item.name: files.sha256_file(item) for item in weights},
+    }

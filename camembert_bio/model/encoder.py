@@ -1,0 +1,131 @@
+"""Encoders: built from a configuration or loaded from a transformers folder, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, CamembertConfig
+
+from camembert_bio.errors import UserError, nearest
+from camembert_bio.model import packed_attention
+
+SUPPORTED = ("camembert", "roberta", "xlm-roberta")
+"""Model types whose attention was shown by test to stay inside a segment, with a head at `lm_head`."""
+
+# camembert-base as published: CamembertConfig()'s own defaults are BERT's.
+CAMEMBERT_BASE: Mapping[str, Any] = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 1,
+    "bos_token_id": 5,
+    "eos_token_id": 6,
+}
+
+
+def new_encoder(path: Path | None, options: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
+    """The encoder that a run starts from: a folder's, or new weights of a configuration."""
+    return load_encoder(path) if path is not None else build_encoder(options, vocab_size, seed)
+
+
+def build_encoder(options: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
+    """A CamemBERT with new weights: camembert-base's shape, changed by `options`.
+
+    The weights are drawn by torch's generator seeded with `seed`, so that every rank draws the same.
+    Raises `UserError` on an option that CamembertConfig does not have or refuses.
+    """
+    known = set(CamembertConfig().to_dict())
+    if unknown := sorted(options.keys() - known):
+        raise UserError(f"model.config.{unknown[0]}: unknown option ({nearest(unknown[0], known)})")
+    try:
+        config = CamembertConfig(**{**CAMEMBERT_BASE, **options, "vocab_size": vocab_size})
+        packed_attention.register()
+        torch.manual_seed(seed)
+        model = AutoModelForMaskedLM.from_config(config, attn_implementation=packed_attention.NAME)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model.config is refused by transformers: {error}") from error
+    return model
+
+
+def load_encoder(folder: Path) -> Any:
+    """A masked-LM encoder from a transformers folder, in fp32, without the network.
+
+    Raises `UserError` when the folder holds no such model, or one whose attention is not known to
+    stay inside a segment, or whose masked-LM head is missing.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model.path {folder} has no config.json; give a transformers model folder")
+    model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if model_type not in SUPPORTED:
+        raise UserError(
+            f"model.path {folder} is a {model_type!r}; packed attention is proven for {', '.join(SUPPORTED)} only"
+        )
+    packed_attention.register()
+    try:
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            attn_implementation=packed_attention.NAME,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"model.path {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+    missing = sorted(set(report["missing_keys"]) - set(model.all_tied_weights_keys))
+    if missing:
+        raise UserError(f"model.path {folder} lacks weights: {', '.join(missing[:5])}; give a masked-LM model folder")
+    return model
+
+
+def rebuild_encoder(config_file: Path) -> Any:
+    """An encoder of a saved configuration; its weights are to be loaded by the caller."""
+    packed_attention.register()
+    config = AutoConfig.from_pretrained(config_file, local_files_only=True)
+    return AutoModelForMaskedLM.from_config(config, attn_implementation=packed_attention.NAME)
+
+
+def check_encoder(model: Any, seq_length: int, vocab_size: int) -> None:
+    """Refuse what would fail, or train the wrong thing, at the first step.
+
+    Checks: the vocabulary equals the corpus' (`vocab_size`), positions suffice for `seq_length`,
+    the head is tied to the embeddings. Raises `UserError` with every mistake.
+    """
+    config = model.config
+    if config.vocab_size != vocab_size:
+        raise UserError(
+            f"the model has {config.vocab_size} embeddings, the corpus' tokenizer {vocab_size} ids; "
+            "build the corpus with the model's own tokenizer"
+        )
+    positions = config.max_position_embeddings - config.pad_token_id - 1
+    if seq_length > positions:
+        raise UserError(f"seq_length {seq_length} is over the model's {positions} positions; use at most {positions}")
+    assert_tied(model)
+
+
+def assert_tied(model: Any) -> None:
+    """Raise `UserError` unless the masked-LM head shares its matrix with the embeddings."""
+    embeddings = model.get_input_embeddings().weight
+    if model.get_output_embeddings().weight is not embeddings and not torch.equal(
+        model.get_output_embeddings().weight, embeddings
+    ):
+        raise UserError("the masked-LM head is not tied to the embeddings; load with tie_word_embeddings=true")
+
+
+def num_parameters(model: torch.nn.Module) -> int:
+    """Parameters of the model, each counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' own loading reports off the console; ours say what matters."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

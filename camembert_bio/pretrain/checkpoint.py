@@ -1,0 +1,182 @@
+"""Checkpoints by a commit protocol: a folder under its name is complete, or it is not there.
+
+    checkpoints/step-00012000/   MANIFEST.json  model.safetensors  optimizer.safetensors  state.json
+    checkpoints/.tmp-…           being written, or left by a kill; removed at the next start
+    checkpoints/.corrupt-…       set aside because a hash did not agree
+    latest                       a hint for people; the scan decides
+
+Tensors are stored by parameter name, fp32, so a checkpoint knows neither world size nor ZeRO stage,
+and nothing in it is a pickle. This module knows files only; `optimizer_state` fills and reads them.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from camembert_bio import config, files, ranks
+from camembert_bio.errors import DoNotRequeueError, UserError
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "MANIFEST.json"
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
+_PREFIX = "step-"
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one checkpoint holds; tensors are fp32 on the CPU."""
+
+    step: int
+    """Optimizer steps done."""
+    model: Tensors
+    """Masters by parameter name."""
+    optimizer: Tensors
+    """Moments as `exp_avg.NAME` and `exp_avg_sq.NAME`."""
+    state: dict[str, Any]
+    """step, tokens, world_size, and the hashes of recipe and corpus."""
+
+
+def folder_of(run: Path) -> Path:
+    """Where a run keeps its checkpoints."""
+    return run / "checkpoints"
+
+
+def write(run: Path, snapshot: Snapshot, keep: int) -> Path:
+    """Write, hash, flush, rename; then the hint `latest` and retention. Rank 0 calls it.
+
+    Nothing under a checkpoint's name exists before all of it is on the disk. Returns its folder.
+    """
+    target = folder_of(run) / f"{_PREFIX}{snapshot.step:08d}"
+    if target.exists():
+        return target
+    with files.atomic_folder(target) as aside:
+        save_file(snapshot.model, aside / MODEL)
+        save_file(snapshot.optimizer, aside / OPTIMIZER)
+        files.write_json(aside / STATE, snapshot.state)
+        entries = {
+            name: {"bytes": (aside / name).stat().st_size, "sha256": files.sha256_file(aside / name)}
+            for name in (MODEL, OPTIMIZER, STATE)
+        }
+        files.write_json(aside / MANIFEST, {"format": 1, **snapshot.state, "files": entries})
+    files.write_atomic(run / "latest", target.name + "\n")
+    for old in complete(run)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def complete(run: Path) -> list[Path]:
+    """Checkpoints under their names, oldest first by step (time stamps decide nothing)."""
+    return sorted(folder_of(run).glob(f"{_PREFIX}*"))
+
+
+def problem_of(checkpoint: Path) -> str | None:
+    """Why a checkpoint must not be used, or None when every file has its size and hash."""
+    try:
+        entries = config.read_json(checkpoint / MANIFEST)["files"]
+        for name, entry in entries.items():
+            path = checkpoint / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != entry["bytes"] or files.sha256_file(path) != entry["sha256"]:
+                return f"{name} differs from its hash"
+    except (UserError, KeyError, TypeError) as error:
+        return f"{MANIFEST} is unreadable ({type(error).__name__})"
+    return None
+
+
+def set_aside(checkpoint: Path, problem: str) -> None:
+    """Rename a damaged checkpoint to `.corrupt-…`, so that the scan passes it over."""
+    aside = checkpoint.with_name(f".corrupt-{checkpoint.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    checkpoint.rename(aside)
+    logger.warning("checkpoint %s: %s; set aside as %s", checkpoint.name, problem, aside.name)
+
+
+def remove_unfinished(run: Path) -> None:
+    """Delete what a kill left half-written."""
+    for leftover in folder_of(run).glob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def newest_valid(run: Path) -> Path:
+    """The newest checkpoint whose hashes agree; damaged newer ones are passed over, not changed.
+
+    Raises `DoNotRequeueError` when none is left: a run that has begun never starts again at step 0.
+    """
+    problems = []
+    for checkpoint in reversed(complete(run)):
+        problem = problem_of(checkpoint)
+        if problem is None:
+            return checkpoint
+        problems.append(f"{checkpoint.name}: {problem}")
+    raise DoNotRequeueError(
+        f"{run} has no usable checkpoint ({'; '.join(problems) or 'none found'}); "
+        "restore one under checkpoints/, or start a new run in another folder"
+    )
+
+
+def choose(run: Path) -> Path:
+    """The newest checkpoint that verifies on every node; damaged ones are set aside. Collective.
+
+    Raises `DoNotRequeueError` on every rank when none is left.
+    """
+    while True:
+        names = [path.name for path in complete(run)] if ranks.is_main() else []
+        names = ranks.broadcast(names)
+        if not names:
+            raise DoNotRequeueError(
+                f"{run} has begun but holds no usable checkpoint; restore one under checkpoints/, "
+                "or start a new run in another output"
+            )
+        candidate = folder_of(run) / names[-1]
+        problems = ranks.gather(problem_of(candidate) if ranks.local_rank() == 0 else None)
+        problem = next((found for found in problems if found), None)
+        if problem is None:
+            return candidate
+        if ranks.is_main():
+            set_aside(candidate, problem)
+        ranks.barrier()
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """The `state.json` of a checkpoint."""
+    return config.read_json(checkpoint / STATE)
+
+
+def read_model(checkpoint: Path) -> Tensors:
+    """The masters of a checkpoint by name, on the CPU."""
+    return dict(load_file(checkpoint / MODEL))
+
+
+def read_optimizer(checkpoint: Path) -> Tensors:
+    """The moments of a checkpoint by name, on the CPU, mapped into memory."""
+    return dict(load_file(checkpoint / OPTIMIZER))
+
+
+def load_into(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Load masters into an encoder, every parameter exactly once.
+
+    Raises `DoNotRequeueError` when names or shapes do not agree.
+    """
+    parameters = dict(model.named_parameters())
+    if parameters.keys() != tensors.keys():
+        different = sorted(parameters.keys() ^ tensors.keys())
+        raise DoNotRequeueError(f"checkpoint and model differ in {len(different)} names, first {different[0]!r}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if parameter.shape != tensors[name].shape:
+                raise DoNotRequeueError(f"checkpoint and model differ in the shape of {name!r}")
+            parameter.copy_(tensors[name])

@@ -1,0 +1,56 @@
+"""Requests to stop or save: signals, a STOP or SAVE file, a launcher that died.
+
+A request is noticed on any rank and acted on by all at the same step: the flags travel with the
+step's one small all-reduce.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+from camembert_bio import ranks
+
+logger = logging.getLogger(__name__)
+
+STOP_FILE = "STOP"
+SAVE_FILE = "SAVE"
+
+
+class StopRequests:
+    """Collects requests on this rank; handlers are installed when it is made.
+
+    SIGTERM, SIGUSR1 and SIGINT ask for a checkpoint and a stop. A second SIGINT interrupts at once.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._stop = False
+        self._parent = os.getppid()
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        if ranks.is_main():
+            for name in (STOP_FILE, SAVE_FILE):
+                (run / name).unlink(missing_ok=True)
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._stop = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def poll(self) -> tuple[bool, bool]:
+        """(stop, save) as this rank sees them now; rank 0 alone reads the files."""
+        orphaned = os.getppid() != self._parent
+        if not ranks.is_main():
+            return self._stop or orphaned, False
+        stop = self._stop or orphaned or (self._run / STOP_FILE).exists()
+        return stop, (self._run / SAVE_FILE).exists()
+
+    def done(self) -> None:
+        """Remove the request files once they were honoured. Rank 0 acts."""
+        if ranks.is_main():
+            for name in (STOP_FILE, SAVE_FILE):
+                (self._run / name).unlink(missing_ok=True)

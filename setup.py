@@ -1,0 +1,64 @@
+"""Metadata of the package; tools are configured in pyproject.toml, tested versions in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "camembert_bio" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="camembert-bio",
+    version=VERSION,
+    description="Continual pretraining of French biomedical encoders with DeepSpeed, and the harness that scores them",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["camembert_bio", "camembert_bio.*"]),
+    # camembert_bio/ds_configs is a link to ds_configs/ at the top of the repository.
+    package_data={"camembert_bio": ["recipes/*.yaml", "ds_configs/*.json", "py.typed"]},
+    install_requires=[
+        "deepspeed>=0.19",
+        "torch>=2.11",
+        "transformers>=5.17",
+        "datasets>=5.0",
+        "sentencepiece>=0.2",
+        "protobuf",
+        "mpi4py>=4.0",
+        "tensorboard>=2.15",
+        "numpy>=1.26",
+        "pyarrow>=15",
+        "fsspec",
+        "pydantic>=2.5",
+        "PyYAML>=6.0",
+        "safetensors>=0.4",
+        "tqdm>=4.60",
+        "zstandard>=0.22",
+    ],
+    extras_require={
+        "dev": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "seqeval>=1.2",
+            "ruff",
+            "mypy",
+            "import-linter",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
+        "docs": [],
+        "bench": [],
+    },
+    entry_points={"console_scripts": ["camembert-bio = camembert_bio.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3",
+        "Natural Language :: French",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
