@@ -118,14 +118,14 @@ def _export(options: argparse.Namespace) -> int:
 
 def _finetune(options: argparse.Namespace) -> int:
     recipe = _load(options, "finetune")
-    from camembert_bio.evaluation.finetune import run_finetune
+    from camembert_bio.evaluation.runs import run_finetune
 
     report = run_finetune(recipe)
     return _print(options, {"report": str(report)}, f"{report.read_text(encoding='utf-8')}\nreport: {report}")
 
 
 def _score(options: argparse.Namespace) -> int:
-    from camembert_bio.evaluation.runs import score
+    from camembert_bio.evaluation.predictions import score
 
     value = score(options.path)
     return _print(options, value, json.dumps(value, indent=2, ensure_ascii=False))

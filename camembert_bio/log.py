@@ -21,6 +21,8 @@ def configure(verbose: bool = False) -> None:
     handler.setFormatter(logging.Formatter(f"{prefix}%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))
     logger.handlers[:] = [handler]
     logger.propagate = False
+    # DeepSpeed speaks while it is imported, which transformers does too.
+    logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)
     logger.setLevel(logging.WARNING if rank else logging.DEBUG if verbose else logging.INFO)
 
 

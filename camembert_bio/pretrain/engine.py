@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import os
-import socket
 import warnings
 from collections.abc import Sequence
 from importlib import resources
@@ -59,19 +57,14 @@ def read_ds_config(name: str) -> dict[str, Any]:
 
 def init_distributed() -> None:
     """Join the ranks of the launcher's environment, or be a world of one without a launcher. Collective."""
-    # Set before the import, which speaks already; our own line names the device.
-    logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")
     import deepspeed
     import deepspeed.ops
     from deepspeed.accelerator import get_accelerator
 
     if "RANK" not in os.environ:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update(alone)
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+        os.environ.update(alone, MASTER_PORT=str(ranks.free_port()))
     if get_accelerator().device_name() == "cpu":
         # DeepSpeed would compile this operator at every first start on CPU (two minutes, g++ and
         # ninja needed, a kill leaves a lock that hangs the next run); weights are the same without.
