@@ -1,0 +1,88 @@
+"""Shipped recipes load in full; the reproduction holds the published values, and says what it assumes."""
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from camembert_bio import config
+from camembert_bio.corpus.recipe import Prepare
+from camembert_bio.data.order import accumulation_steps
+from camembert_bio.evaluation.recipe import Finetune, paper_protocol, protocol
+from camembert_bio.pretrain.recipe import Pretrain
+from camembert_bio.pretrain.schedule import num_steps
+
+SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
+SHIPPED = sorted(Path(str(resources.files("camembert_bio") / "recipes")).glob("*.yaml"))
+PUBLISHED = "camembert_bio_2024"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_each_section_of_a_shipped_recipe_loads_by_its_name(path):
+    assert config.find_recipe(path.stem) == path
+    sections = config.read_yaml(path)
+    assert sections
+    for section in sections:
+        assert isinstance(config.load_recipe(path.stem, section, SECTIONS), SECTIONS[section])
+
+
+def test_pretraining_has_the_values_that_the_paper_states():
+    recipe = config.load_recipe(PUBLISHED, "pretrain", SECTIONS)
+    assert recipe.model.path is not None
+    assert recipe.optimizer.learning_rate == 5e-5
+    assert recipe.optimizer.betas == (0.9, 0.98)
+    assert num_steps(recipe) == 50_000
+    assert recipe.micro_batch_size == 8
+    assert recipe.global_batch_size == 8 * 16 * 2
+    assert accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, world_size=2) == 16
+    assert recipe.objective.whole_word is True
+
+
+def test_corpus_and_model_share_the_published_tokenizer():
+    prepare = config.load_recipe(PUBLISHED, "prepare", SECTIONS)
+    pretrain = config.load_recipe(PUBLISHED, "pretrain", SECTIONS)
+    assert [source.name for source in prepare.sources] == ["istex", "clear", "e3c"]
+    assert all(source.path.suffix == ".jsonl" for source in prepare.sources)
+    assert prepare.tokenizer.path == pretrain.model.path
+    assert prepare.output == pretrain.corpus
+    assert prepare.deduplicate is False
+
+
+def test_finetuning_has_the_published_protocol():
+    recipe = config.load_recipe(PUBLISHED, "finetune", SECTIONS)
+    assert protocol(recipe) == paper_protocol()
+    assert (recipe.learning_rate, recipe.warmup_ratio, recipe.batch_size, recipe.max_steps) == (5e-5, 0.224, 16, 2000)
+    assert recipe.policy == "flat-outermost"
+    assert len(recipe.seeds) == 10
+    assert {task.name for task in recipe.tasks} == {"EMEA", "MEDLINE", "E3C"}
+    e3c = next(task for task in recipe.tasks if task.name == "E3C")
+    assert (e3c.train.name, e3c.test.name, e3c.validation_fraction) == ("layer2", "layer1", 0.1)
+
+
+NOT_STATED = (
+    *("seq_length", "mlm_probability", "epsilon", "weight_decay", "gradient_clipping", "kind", "warmup_ratio"),
+    *("final_ratio", "precision", "min_characters", "validation_fraction", "max_grad_norm", "window_overlap"),
+)
+
+
+@pytest.mark.parametrize("name", NOT_STATED)
+def test_a_value_that_the_paper_does_not_state_is_marked_assumed(name):
+    lines = config.find_recipe(PUBLISHED).read_text(encoding="utf-8").splitlines()
+    found = [line for line in lines if re.match(rf"\s+{name}:", line)]
+    assert found
+    stated = {("warmup_ratio", "0.224"), ("validation_fraction", "0.1")}
+    for line in found:
+        value, _, comment = line.split(":", 1)[1].partition("#")
+        if (name, value.strip()) not in stated:
+            assert comment.strip().startswith("assumed"), line
+
+
+def test_every_scalar_of_the_training_sections_says_stated_or_assumed():
+    text = config.find_recipe(PUBLISHED).read_text(encoding="utf-8").split("\npretrain:\n")[1]
+    pretrain = text.split("\nfinetune:\n")[0]
+    for line in pretrain.splitlines():
+        name, _, rest = line.strip().partition(":")
+        if name in ("", "corpus", "output") or not rest.strip():
+            continue
+        assert re.search(r"# (stated|assumed)", rest), line
