@@ -1,0 +1,67 @@
+"""A small corpus of synthetic text, and the values of a recipe that trains on it in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camembert_bio import config
+from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.recipe import Prepare
+from camembert_bio.samples.corpus import write_corpus
+from camembert_bio.shards.manifest import Corpus, open_corpus
+
+Tiny = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Three sources, 90 documents, a tokenizer of 600 ids, a tenth held out. Read only."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_corpus(folder / "raw", num_documents=90)
+    sources = [
+        {"name": "leaflets", "path": str(folder / "raw/leaflets"), "licence": "MIT"},
+        {"name": "cases", "path": str(folder / "raw/clinical_cases.jsonl.gz"), "licence": "MIT"},
+        {"name": "abstracts", "path": str(folder / "raw/abstracts.jsonl.zst"), "licence": "MIT"},
+    ]
+    values = {
+        "output": str(folder / "corpus"),
+        "sources": sources,
+        "tokenizer": {"train": {"vocab_size": 600}},
+        "validation_fraction": 0.1,
+    }
+    prepare(config.build(Prepare, values))
+    return open_corpus(folder / "corpus")
+
+
+@pytest.fixture
+def tiny(corpus: Corpus) -> Tiny:
+    """Values of the section `pretrain` for an output folder: two layers, windows of 64, eight a step, dropout on."""
+
+    def values(output: Path, **changes: Any) -> dict[str, Any]:
+        model = {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 64,
+            "max_position_embeddings": 66,
+        }
+        return {
+            "corpus": str(corpus.folder),
+            "output": str(output),
+            "model": {"config": model},
+            "seq_length": 64,
+            "global_batch_size": 8,
+            "micro_batch_size": 2,
+            "ds_config": "cpu",
+            "optimizer": {"learning_rate": 1e-3},
+            "schedule": {"max_steps": 4},
+            "evaluation": {"max_windows": 6},
+            "log_every_steps": 1,
+            **changes,
+        }
+
+    return values

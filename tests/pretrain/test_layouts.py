@@ -1,0 +1,31 @@
+"""One step is the same mathematics however it is laid out."""
+
+import pytest
+
+from camembert_bio.pretrain import metrics
+
+STAGES = ("zero0", "zero1", "zero2", "zero3")
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def test_loss_and_gradient_norm_of_one_step_are_equal_over_layouts_and_stages(tiny, run_all, tmp_path):
+    points = {}
+    for world_size, accumulations in ((1, (1, 4)), (2, (1, 2))):
+        recipes = []
+        for accumulation in accumulations:
+            for stage in STAGES:
+                folder = tmp_path / f"{world_size}x{accumulation}-{stage}"
+                values = tiny(folder, ds_config=stage, schedule={"max_steps": 1})
+                values["micro_batch_size"] = 8 // (world_size * accumulation)
+                values["model"]["config"] |= NO_DROPOUT
+                recipes.append(values)
+        run_all(recipes, world_size)
+        for values in recipes:
+            folder = tmp_path / values["output"]
+            train, heldout = metrics.read(folder)
+            points[folder.name] = [train["train/loss"], train["train/gradient_norm"], heldout["heldout/loss"]]
+    assert len(points) == 16
+    expected = points["1x1-zero0"]
+    assert 5 < expected[0] < 8 and expected[1] > 0.1
+    for name, values in points.items():
+        assert values == pytest.approx(expected, rel=1e-5), name
