@@ -1,0 +1,76 @@
+"""The command line as a user meets it: help, exit codes, one clear message."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from camembert_bio.samples.corpus import write_corpus
+
+VERBS = ("prepare", "check", "pretrain", "finetune", "export", "score", "report", "inspect", "demo")
+
+
+def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "camembert_bio", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_help_names_every_verb_and_the_exit_codes() -> None:
+    told = run("--help").stdout
+    assert all(verb in told for verb in VERBS)
+    assert "85" in told and "86" in told
+
+
+def test_import_and_help_load_no_torch() -> None:
+    code = "import sys, camembert_bio.cli as cli; cli._parser(); cli._sections(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["prepare", "pretrain", "finetune", "check"])
+def test_a_recipe_that_is_not_there_is_the_users_mistake(verb: str, tmp_path: Path) -> None:
+    done = run(verb, "nowhere.yaml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "nowhere.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_three_mistakes_of_a_recipe_are_one_message(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(
+        "pretrain: {corpus: c, output: run, schedule: {max_steps: 0}, seq_len: 5, precision: fp8}\n"
+    )
+    done = run("pretrain", "r.yaml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "3 mistakes" in done.stderr and "did you mean 'seq_length'?" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_inspect_says_what_a_folder_is_not(tmp_path: Path) -> None:
+    done = run("inspect", str(tmp_path))
+    assert done.returncode == 2 and "no corpus, run, checkpoint or model" in done.stderr
+
+
+def test_demo_refuses_a_folder_of_others(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    done = run("demo", str(tmp_path))
+    assert done.returncode == 2 and "did not make" in done.stderr
+    assert (tmp_path / "mine").read_text() == "x"
+
+
+def test_prepare_and_inspect_a_corpus(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "sample", num_documents=100)
+    (tmp_path / "r.yaml").write_text(
+        "prepare: {output: c, sources: [{name: a, path: sample/clinical_cases.jsonl.gz, licence: MIT}],"
+        " tokenizer: {train: {vocab_size: 500}}, validation_fraction: 0.1}\n"
+    )
+    done = run("prepare", "r.yaml", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    described = json.loads(run("inspect", "c", "--json", folder=tmp_path).stdout)
+    assert described["hash"] == json.loads(done.stdout)["hash"]
+    with gzip.open(tmp_path / "sample" / "clinical_cases.jsonl.gz", "rt") as file:
+        document = json.loads(next(file))
+    shown = json.loads(run("inspect", "c", "--document", document["id"], "--json", folder=tmp_path).stdout)
+    assert shown["text"].split()[:5] == document["text"].split()[:5]
