@@ -1,0 +1,93 @@
+import re
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM
+
+from camembert_bio.errors import UserError
+from camembert_bio.model.encoder import (
+    build_encoder,
+    check_encoder,
+    load_encoder,
+    new_encoder,
+    num_parameters,
+    rebuild_encoder,
+)
+
+from .conftest import OPTIONS
+
+
+def test_new_weights_are_a_function_of_the_seed(encoder):
+    torch.manual_seed(99)
+    again = build_encoder(OPTIONS, vocab_size=120, seed=1).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in encoder.state_dict().items())
+    other = build_encoder(OPTIONS, vocab_size=120, seed=2)
+    assert not torch.equal(other.get_input_embeddings().weight, encoder.get_input_embeddings().weight)
+
+
+def test_the_default_shape_is_camembert_base():
+    with torch.device("meta"):
+        model = build_encoder({}, vocab_size=32_005, seed=0)
+    # camembert-base: 110 M parameters as published, the tied head's matrix counted once.
+    assert 110e6 < num_parameters(model) < 111.5e6
+    assert model.config.layer_norm_eps == 1e-5 and model.config.type_vocab_size == 1
+
+
+def test_a_saved_encoder_loads_with_the_same_weights(encoder, tmp_path):
+    encoder.save_pretrained(tmp_path)
+    loaded = new_encoder(tmp_path, {}, 0, 0)
+    assert loaded.dtype == torch.float32
+    weights = loaded.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in encoder.state_dict().items())
+    check_encoder(loaded, seq_length=64, vocab_size=120)
+    rebuilt = rebuild_encoder(tmp_path / "config.json")
+    assert rebuilt.state_dict().keys() == weights.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hiden_size": 32}, r"model\.config\.hiden_size: unknown option \(did you mean 'hidden_size'\?\)"),
+        ({"hidden_size": 30, "num_attention_heads": 4}, r"model\.config is refused by transformers"),
+    ],
+)
+def test_a_configuration_that_cannot_be_built_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        build_encoder({**OPTIONS, **options}, vocab_size=120, seed=0)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"has no config\.json; give a transformers model folder"):
+        load_encoder(tmp_path)
+
+
+def test_a_model_type_without_proof_is_refused(tmp_path):
+    config = BertConfig(
+        vocab_size=120, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64
+    )
+    BertForMaskedLM(config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"is a 'bert'; packed attention is proven for camembert, roberta"):
+        load_encoder(tmp_path)
+
+
+def test_a_folder_without_weights_is_refused(encoder, tmp_path):
+    encoder.config.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=re.escape(f"model.path {tmp_path} cannot be loaded")):
+        load_encoder(tmp_path)
+
+
+def test_a_folder_without_the_head_is_refused(encoder, tmp_path):
+    encoder.base_model.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"lacks weights: lm_head.*give a masked-LM model folder"):
+        load_encoder(tmp_path)
+
+
+def test_what_would_train_the_wrong_thing_is_refused(encoder):
+    check_encoder(encoder, seq_length=64, vocab_size=120)
+    with pytest.raises(UserError, match="the model has 120 embeddings, the corpus' tokenizer 121 ids"):
+        check_encoder(encoder, seq_length=64, vocab_size=121)
+    with pytest.raises(UserError, match="seq_length 65 is over the model's 64 positions; use at most 64"):
+        check_encoder(encoder, seq_length=65, vocab_size=120)
+    untied = build_encoder({**OPTIONS, "tie_word_embeddings": False}, vocab_size=120, seed=0)
+    with pytest.raises(UserError, match="the masked-LM head is not tied"):
+        check_encoder(untied, seq_length=64, vocab_size=120)
