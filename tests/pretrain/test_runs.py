@@ -1,0 +1,200 @@
+"""One finished run of one rank, looked at from every side: export, resumption, refusals."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from processes import CLI, Job, run
+
+from camembert_bio import config
+from camembert_bio.errors import EXIT_DO_NOT_REQUEUE, EXIT_RESUMABLE, EXIT_USER_MISTAKE, UserError
+from camembert_bio.model.encoder import rebuild_encoder
+from camembert_bio.model.objective import MaskedLM
+from camembert_bio.pretrain import checkpoint, metrics, run_folder
+from camembert_bio.pretrain.engine import engine_settings
+from camembert_bio.pretrain.export import export
+from camembert_bio.pretrain.preflight import check
+from camembert_bio.pretrain.recipe import Pretrain
+from camembert_bio.shards.manifest import open_corpus
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """Where the finished run stands, once the first test has made it."""
+    return tmp_path_factory.mktemp("finished") / "run"
+
+
+@pytest.fixture
+def done(finished, tiny, run_all) -> Path:
+    """A run of 4 steps on two ranks, with checkpoints of steps 2 and 4. Read only."""
+    if not finished.exists():
+        run_all([tiny(finished, checkpoint={"every_steps": 2, "keep": 2})])
+    return finished
+
+
+@pytest.fixture
+def copy(done, tmp_path) -> Path:
+    """The finished run, to be changed."""
+    return Path(shutil.copytree(done, tmp_path / "copy"))
+
+
+def built(values) -> Pretrain:
+    return config.build(Pretrain, values)
+
+
+def test_an_export_loads_offline_and_computes_what_the_checkpoint_does(done, tmp_path):
+    from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, AutoTokenizer
+
+    folder = export(done, tmp_path / "model")
+    model = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True).eval()
+    _, report = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    assert set(report["missing_keys"]) == {"classifier.weight", "classifier.bias"}
+    assert all(name.startswith("lm_head.") for name in report["unexpected_keys"])
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    ids = tokenizer("Le patient présente une fièvre.", return_tensors="pt")["input_ids"]
+
+    encoder = rebuild_encoder(done / run_folder.MODEL_CONFIG).eval()
+    checkpoint.load_into(encoder, checkpoint.read_model(checkpoint.complete(done)[-1]))
+    length = ids.shape[1]
+    positions = torch.arange(length)[None] + encoder.config.pad_token_id + 1
+    with torch.no_grad():
+        ours = MaskedLM(encoder).logits(ids, torch.ones_like(ids), positions, torch.arange(length))
+        torch.testing.assert_close(ours, model(ids).logits[0], rtol=1e-5, atol=1e-5)
+
+
+def test_an_export_of_an_earlier_step_has_its_weights(done, tmp_path):
+    from safetensors.torch import load_file
+
+    weights = load_file(export(done, tmp_path / "model", step=2) / "model.safetensors")
+    masters = checkpoint.read_model(checkpoint.complete(done)[0])
+    assert all(torch.equal(value, masters[name]) for name, value in weights.items())
+
+
+def test_exports_that_are_refused(done, copy, tmp_path):
+    with pytest.raises(UserError, match="is not a run folder: it has no run.json"):
+        export(tmp_path, tmp_path / "model")
+    with pytest.raises(UserError, match="exists; give a folder that does not"):
+        export(done, tmp_path)
+    with pytest.raises(UserError, match="no checkpoint of step 3; kept steps: 2, 4"):
+        export(done, tmp_path / "model", step=3)
+    spoilt = checkpoint.complete(copy)[-1] / checkpoint.MODEL
+    spoilt.write_bytes(spoilt.read_bytes()[:-1])
+    with pytest.raises(UserError, match="checkpoint of step 4 is damaged"):
+        export(copy, tmp_path / "model", step=4)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_damaged_checkpoint_is_passed_over_by_a_resumption_on_one_rank(done, copy, tiny, run_all):
+    spoilt = checkpoint.complete(copy)[-1] / checkpoint.OPTIMIZER
+    spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"\x7f\x01")
+    run_all([tiny(copy, checkpoint={"every_steps": 2, "keep": 2})], 1)
+    again, first = ([p for p in metrics.read(folder) if "train/loss" in p] for folder in (copy, done))
+    assert [point["step"] for point in again] == [1, 2, 3, 4]
+    # Dropout differs with the ranks, so the loss is close, not equal.
+    assert [p["train/loss"] for p in again] == pytest.approx([p["train/loss"] for p in first], rel=0.02)
+    assert (checkpoint.folder_of(copy) / ".corrupt-step-00000004").is_dir()
+
+
+def test_no_checkpoint_left_exits_with_do_not_requeue(copy, tiny, write_recipe):
+    for folder in checkpoint.complete(copy):
+        (folder / checkpoint.MODEL).unlink()
+    outputs = run([*CLI, "pretrain", write_recipe(tiny(copy))], 2, expect=EXIT_DO_NOT_REQUEUE)
+    assert "holds no usable checkpoint; restore one" in outputs[0] and "Traceback" not in "".join(outputs)
+
+
+def test_a_save_file_saves_and_a_stop_file_stops(tiny, write_recipe, tmp_path):
+    folder = tmp_path / "run"
+    values = tiny(folder, schedule={"max_steps": 10_000}, evaluation={"every_steps": 10_000})
+    with Job([*CLI, "pretrain", write_recipe(values)]) as job:
+        job.until(lambda: bool(metrics.read(folder)))
+        (folder / "SAVE").touch()
+        job.until(lambda: len(checkpoint.complete(folder)) == 2)
+        assert job.codes() == [None, None]
+        (folder / "STOP").touch()
+        assert job.wait() == [EXIT_RESUMABLE] * 2, job.outputs()
+    assert not (folder / "SAVE").exists() and not (folder / "STOP").exists()
+    last = checkpoint.complete(folder)[-1]
+    assert checkpoint.problem_of(last) is None
+    assert checkpoint.read_state(last)["step"] == metrics.read(folder)[-1]["step"]
+
+
+def test_a_recipe_with_three_mistakes_is_one_message_and_exit_2(tiny, write_recipe, tmp_path):
+    values = tiny(tmp_path / "run", precision="fp8", sede=1, objective={"mlm_probability": 2})
+    (output,) = run([*CLI, "pretrain", write_recipe(values)], 1, expect=EXIT_USER_MISTAKE)
+    assert "has 3 mistakes:" in output and "Traceback" not in output
+    for name in ("pretrain.precision", "pretrain.sede: unknown option (did you mean 'seed'?)", "mlm_probability"):
+        assert name in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_does_not_divide_leaves_no_run(tiny, write_recipe, tmp_path):
+    outputs = run([*CLI, "pretrain", write_recipe(tiny(tmp_path / "run", micro_batch_size=3))], 2, EXIT_USER_MISTAKE)
+    assert "camembert-bio: " in outputs[0] and "Traceback" not in "".join(outputs)
+    assert not run_folder.has_begun(tmp_path / "run") and not checkpoint.complete(tmp_path / "run")
+
+
+def test_a_corpus_or_recipe_that_changed_under_a_run_is_refused(done, corpus, tiny, tmp_path):
+    run_folder.check_same(done, built(tiny(done, micro_batch_size=4, ds_config="zero3")), corpus)
+    with pytest.raises(UserError, match=r"recipe changed under the run .*seed: 0 -> 5; restore it"):
+        run_folder.check_same(done, built(tiny(done, seed=5, source_repeats={})), corpus) or None
+    other = Path(shutil.copytree(corpus.folder, tmp_path / "other"))
+    values = config.read_json(other / "corpus.json")
+    values["build"] = {"changed": True}
+    (other / "corpus.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="changed under the run .*the run began with"):
+        run_folder.check_same(done, built(tiny(done)), open_corpus(other))
+
+
+def test_a_run_folder_in_use_is_refused(copy):
+    handle = run_folder.take(copy)
+    with pytest.raises(UserError, match="is in use by process .*wait for it, or touch .*STOP"):
+        run_folder.take(copy)
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    handle.close()
+    run_folder.take(copy).close()
+
+
+def test_an_output_that_is_something_else_is_refused_and_kept(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match=r"is not a run folder: it holds 'thesis\.tex'"):
+        run_folder.take(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_settings_that_are_refused(tiny, tmp_path):
+    owned = tmp_path / "mine.json"
+    owned.write_text('{"train_batch_size": 8}')
+    with pytest.raises(UserError, match="sets 'train_batch_size', which belongs to the recipe's global_batch_size"):
+        engine_settings(built(tiny(tmp_path, ds_config=str(owned))), 1)
+    with pytest.raises(UserError, match=r"ds_config 'zero9' is neither a file nor shipped"):
+        engine_settings(built(tiny(tmp_path, ds_config="zero9")), 1)
+    with pytest.raises(UserError, match="bf16 needs fp32 masters, which ZeRO stage 0 has not"):
+        engine_settings(built(tiny(tmp_path, ds_config="zero0", precision="bf16")), 1)
+
+
+def test_check_tells_what_would_run_and_lists_every_mistake(tiny, tmp_path):
+    told = check(built(tiny(tmp_path / "run")), world_size=2)
+    assert (told["steps"], told["tokens"], told["gradient_accumulation_steps"]) == (4, 4 * 8 * 64, 2)
+    assert told["resumes"] is False and told["window_fill"] > 0.9
+    values = tiny(tmp_path / "run", micro_batch_size=3, ds_config="zero9", source_repeats={"lefleats": 2})
+    with pytest.raises(UserError, match=r"3 mistakes:(.|\n)*zero9(.|\n)*lefleats"):
+        check(built(values), world_size=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_metrics_past_the_checkpoint_are_dropped(tmp_path):
+    points = [{"step": step, "tokens": 1} for step in (1, 2, 3)]
+    (tmp_path / metrics.METRICS).write_text("".join(json.dumps(p) + "\n" for p in points) + '{"step": 4, "to')
+    metrics.Metrics(tmp_path, 2, 10).close()
+    assert [point["step"] for point in metrics.read(tmp_path)] == [1, 2]
+
+
+def test_the_recipe_fixture_is_plain_yaml(tiny, tmp_path):
+    values = tiny(tmp_path)
+    assert yaml.safe_load(yaml.safe_dump(values)) == values
