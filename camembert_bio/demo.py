@@ -17,7 +17,7 @@ from camembert_bio import files
 from camembert_bio.errors import RunError, UserError
 
 RECIPE = "demo"
-KILL_AFTER_STEP = 100
+KILL_AFTER_STEP = 200
 _MARK = ".camembert-bio-demo"
 _PRETRAIN = ("-m", "deepspeed.launcher.runner", "--num_gpus", "2", "--master_port", "{port}")
 
