@@ -26,7 +26,7 @@ class Job:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         shared = {"WORLD_SIZE": str(num_ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": path}
         self._deadline = time.monotonic() + bound_s
-        self._logs = [tempfile.TemporaryFile("w+") for _ in range(num_ranks)]
+        self._logs = [tempfile.TemporaryFile("w+") for _ in range(num_ranks)]  # noqa: SIM115 (open as long as the job)
         self.processes = [
             subprocess.Popen(
                 [sys.executable, *map(str, arguments)],

@@ -71,7 +71,7 @@ def test_none_left_is_no_reason_to_start_again(tmp_path):
     write(tmp_path, 1, 2)
     for folder in checkpoint.complete(tmp_path):
         flip_bit(folder / checkpoint.MODEL)
-    with pytest.raises(DoNotRequeueError, match="has no usable checkpoint.*step-00000002.*start a new run"):
+    with pytest.raises(DoNotRequeueError, match=r"has no usable checkpoint.*step-00000002.*start a new run"):
         checkpoint.newest_valid(tmp_path)
     with pytest.raises(DoNotRequeueError, match="holds no usable checkpoint; restore one"):
         checkpoint.choose(tmp_path)
