@@ -15,7 +15,7 @@ from camembert_bio.data.windows import load_windows
 from camembert_bio.errors import EXIT_DONE, EXIT_RESUMABLE, DoNotRequeueError
 from camembert_bio.model import encoder as encoders
 from camembert_bio.pretrain import checkpoint, optimizer_state, run_folder
-from camembert_bio.pretrain.engine import Engine, init_distributed
+from camembert_bio.pretrain.engine import Engine, engine_settings, init_distributed
 from camembert_bio.pretrain.metrics import Metrics
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.saving import Saver
@@ -121,6 +121,7 @@ def train(run: Run, metrics: Metrics | None) -> int:
 def _set_up(recipe: Pretrain) -> Run:
     """Refuse what must be refused, take the folder, build the engine, restore. Collective."""
     with ranks.shared_errors():
+        engine_settings(recipe, ranks.world_size())
         corpus = open_corpus(recipe.corpus)
         handle = run_folder.take(recipe.output) if ranks.is_main() else None
         if run_folder.has_begun(recipe.output):
