@@ -78,9 +78,9 @@ class Engine:
     def __init__(self, recipe: Pretrain, encoder: Any) -> None:
         import deepspeed
 
-        settings = engine_settings(recipe, ranks.world_size())
-        self.accumulation: int = settings["gradient_accumulation_steps"]
+        self.accumulation = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, ranks.world_size())
         self._seed = recipe.seed
+        settings = engine_settings(recipe, self.accumulation)
         objective = MaskedLM(encoder)
         optimizer = torch.optim.AdamW(
             _decay_groups(objective, recipe.optimizer.weight_decay),
@@ -146,13 +146,12 @@ class Engine:
         return float(torch.nn.utils.get_total_norm(gradients))
 
 
-def engine_settings(recipe: Pretrain, world_size: int) -> dict[str, Any]:
+def engine_settings(recipe: Pretrain, accumulation: int) -> dict[str, Any]:
     """The ds_config with what the recipe owns filled in.
 
-    Raises `UserError` on a batch that does not divide, and on a ds_config that is missing, sets what
-    the recipe owns, or does not go with the precision.
+    Raises `UserError` on a ds_config that is missing, sets what the recipe owns, or does not go
+    with the precision.
     """
-    accumulation = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, world_size)
     settings = read_ds_config(recipe.ds_config)
     if recipe.precision == "bf16":
         if settings.get("zero_optimization", {}).get("stage", 0) == 0:

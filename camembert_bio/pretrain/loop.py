@@ -11,6 +11,7 @@ from typing import Any
 
 from camembert_bio import ranks
 from camembert_bio.data.loader import EvaluationLoader, Loader
+from camembert_bio.data.order import accumulation_steps
 from camembert_bio.data.windows import load_windows
 from camembert_bio.errors import EXIT_DONE, EXIT_RESUMABLE, DoNotRequeueError
 from camembert_bio.model import encoder as encoders
@@ -121,7 +122,9 @@ def train(run: Run, metrics: Metrics | None) -> int:
 def _set_up(recipe: Pretrain) -> Run:
     """Refuse what must be refused, take the folder, build the engine, restore. Collective."""
     with ranks.shared_errors():
-        engine_settings(recipe, ranks.world_size())
+        # Before the folder is taken: a refusal leaves nothing behind.
+        micro_batches = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, ranks.world_size())
+        engine_settings(recipe, micro_batches)
         corpus = open_corpus(recipe.corpus)
         handle = run_folder.take(recipe.output) if ranks.is_main() else None
         if run_folder.has_begun(recipe.output):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from camembert_bio.data.loader import Loader
+from camembert_bio.data.order import accumulation_steps
 from camembert_bio.data.windows import load_windows
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.model import encoder as encoders
@@ -24,7 +25,8 @@ def check(recipe: Pretrain, world_size: int) -> dict[str, Any]:
     corpus = open_corpus(recipe.corpus)
     verify(corpus)
     mistakes: list[str] = []
-    settings = _try(mistakes, engine_settings, recipe, world_size)
+    accumulation = _try(mistakes, accumulation_steps, recipe.global_batch_size, recipe.micro_batch_size, world_size)
+    _try(mistakes, engine_settings, recipe, accumulation or 1)
     encoder = _try(mistakes, _encoder, recipe, corpus)
     if run_folder.has_begun(recipe.output):
         _try(mistakes, run_folder.check_same, recipe.output, recipe, corpus)
@@ -35,7 +37,7 @@ def check(recipe: Pretrain, world_size: int) -> dict[str, Any]:
     return {
         "parameters": encoders.num_parameters(encoder),
         "ranks": world_size,
-        "gradient_accumulation_steps": settings["gradient_accumulation_steps"],
+        "gradient_accumulation_steps": accumulation,
         "steps": steps,
         "tokens": steps * tokens_per_step(recipe),
         "windows_per_epoch": order.epoch_length,
