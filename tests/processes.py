@@ -61,7 +61,7 @@ class Job:
         while not condition():
             if time.monotonic() > self._deadline or None not in self.codes():
                 self._fail("ended or timed out before what was waited for")
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """SIGKILL to every rank that still runs."""
@@ -80,7 +80,7 @@ class Job:
                 failed_at = now
             if now > self._deadline or (failed_at is not None and now > failed_at + 20):
                 self._fail("did not end")
-            time.sleep(0.01)
+            time.sleep(0.02)
         return [process.returncode for process in self.processes]
 
     def _fail(self, what: str) -> None:
