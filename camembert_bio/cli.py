@@ -104,9 +104,13 @@ def _check(options: argparse.Namespace) -> int:
 
 def _pretrain(options: argparse.Namespace) -> int:
     recipe = _load(options, "pretrain")
+    from camembert_bio.pretrain.engine import leave_distributed
     from camembert_bio.pretrain.loop import pretrain
 
-    return pretrain(recipe)
+    try:
+        return pretrain(recipe)
+    finally:
+        leave_distributed()
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -72,6 +72,12 @@ def init_distributed() -> None:
     deepspeed.init_distributed(get_accelerator().communication_backend_name(), auto_mpi_discovery=False, verbose=False)
 
 
+def leave_distributed() -> None:
+    """End the process group. Without it gloo's threads can abort a rank whose work is done (seen: exit code -6)."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 class Engine:
     """A DeepSpeed engine around the objective. Every method is collective."""
 
