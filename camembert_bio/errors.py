@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -31,7 +32,37 @@ class DoNotRequeueError(RunError):
 def raise_all(heading: str, mistakes: Sequence[str]) -> None:
     """Raise one `UserError` that lists every mistake, or nothing when there is none."""
     if mistakes:
-        raise UserError("\n".join([heading, *(f"  - {mistake}" for mistake in mistakes)]))
+        items = [mistake.replace("\n", "\n    ") for mistake in mistakes]
+        raise UserError("\n".join([heading, *(f"  - {item}" for item in items)]))
+
+
+class Mistakes:
+    """The messages of several checks, so that a user reads all of them at once.
+
+    mistakes = Mistakes()
+    with mistakes.noted():
+        check_one()
+    with mistakes.noted():
+        check_another()
+    mistakes.raise_any("the run cannot start:")
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note the `UserError` that the block raises, and go on after the block."""
+        try:
+            yield
+        except UserError as error:
+            self.messages.append(str(error))
+
+    def raise_any(self, heading: str) -> None:
+        """Raise one `UserError`: the only mistake alone, or the heading and a list; nothing when there is none."""
+        if len(self.messages) == 1:
+            raise UserError(self.messages[0])
+        raise_all(heading, self.messages)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
