@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from camembert_bio.errors import UserError
+from camembert_bio.errors import DoNotRequeueError, RunError, UserError
 
 T = TypeVar("T")
+
+ON_EVERY_RANK = "raised on every rank"
+"""Note (PEP 678) on an error that all ranks raise, so that one of them prints it."""
+
+_SHARED = (UserError, DoNotRequeueError, RunError)
 
 
 def rank() -> int:
@@ -78,15 +83,20 @@ def gather(value: T) -> list[T]:
 
 @contextmanager
 def shared_errors() -> Iterator[None]:
-    """Make a `UserError` of any rank one of every rank, so that none waits for a rank that gave up.
+    """Make an error of any rank one of every rank, so that none waits for a rank that gave up.
 
-    Collective; the block inside must not be.
+    Collective; the block inside must not be. Errors of ours and of the operating system are shared: a
+    `UserError` of any rank wins, then a `DoNotRequeueError`, then what is left, as a `RunError`.
     """
-    problem = None
+    own: tuple[int, str] | None = None
     try:
         yield
-    except UserError as error:
-        problem = str(error)
-    problems = sorted({found for found in gather(problem) if found})
-    if problems:
-        raise UserError("\n".join(problems))
+    except (UserError, RunError, OSError) as error:
+        kind = next((place for place, one in enumerate(_SHARED) if isinstance(error, one)), len(_SHARED) - 1)
+        own = kind, str(error)
+    found = {one for one in gather(own) if one}
+    if found:
+        kind = min(kind for kind, _ in found)
+        shared = _SHARED[kind]("\n".join(sorted(text for other, text in found if other == kind)))
+        shared.add_note(ON_EVERY_RANK)
+        raise shared

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from camembert_bio import config, files, ranks
-from camembert_bio.errors import DoNotRequeueError, UserError
+from camembert_bio.errors import DoNotRequeueError, RunError, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,18 @@ def write(run: Path, snapshot: Snapshot, keep: int) -> Path:
     """Write, hash, flush, rename; then the hint `latest` and retention. Rank 0 calls it.
 
     Nothing under a checkpoint's name exists before all of it is on the disk. Returns its folder.
+    Raises `RunError` when the disk does not take it (full, quota, gone); nothing half-written stays.
     """
+    try:
+        return _write(run, snapshot, keep)
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"the checkpoint of step {snapshot.step} could not be written: {error}; "
+            f"free space under {run} and start again: the run resumes"
+        ) from error
+
+
+def _write(run: Path, snapshot: Snapshot, keep: int) -> Path:
     target = folder_of(run) / f"{_PREFIX}{snapshot.step:08d}"
     if target.exists():
         return target
@@ -83,10 +96,14 @@ def complete(run: Path) -> list[Path]:
 
 
 def problem_of(checkpoint: Path) -> str | None:
-    """Why a checkpoint must not be used, or None when every file has its size and hash."""
+    """Why a checkpoint must not be used, or None when every file has its size and hash.
+
+    Raises `OSError` when the file system does not let it be read, which says nothing of the checkpoint.
+    """
     try:
         entries = config.read_json(checkpoint / MANIFEST)["files"]
-        for name, entry in entries.items():
+        for name in (MODEL, OPTIMIZER, STATE):
+            entry = entries[name]
             path = checkpoint / name
             if not path.is_file():
                 return f"{name} is missing"
@@ -131,7 +148,8 @@ def newest_valid(run: Path) -> Path:
 def choose(run: Path) -> Path:
     """The newest checkpoint that verifies on every node; damaged ones are set aside. Collective.
 
-    Raises `DoNotRequeueError` on every rank when none is left.
+    Raises on every rank: `DoNotRequeueError` when none is left, `RunError` when a node cannot read what
+    rank 0 can. A node without its file system is no reason to discard a checkpoint.
     """
     while True:
         names = [path.name for path in complete(run)] if ranks.is_main() else []
@@ -142,12 +160,19 @@ def choose(run: Path) -> Path:
                 "or start a new run in another output"
             )
         candidate = folder_of(run) / names[-1]
-        problems = ranks.gather(problem_of(candidate) if ranks.local_rank() == 0 else None)
-        problem = next((found for found in problems if found), None)
-        if problem is None:
+        with ranks.shared_errors():
+            problem = problem_of(candidate) if ranks.local_rank() == 0 else None
+        problems = ranks.gather((socket.gethostname(), problem))
+        damaged = [f"{host}: {found}" for host, found in problems if found]
+        if not damaged:
             return candidate
+        if problems[0][1] is None:
+            raise RunError(
+                f"{candidate} verifies on rank 0 but not on every node ({'; '.join(damaged)}); "
+                "see that each mounts the same file system, and start again"
+            )
         if ranks.is_main():
-            set_aside(candidate, problem)
+            set_aside(candidate, problems[0][1])
         ranks.barrier()
 
 

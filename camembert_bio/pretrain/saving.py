@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio import ranks
-from camembert_bio.errors import RunError
 from camembert_bio.pretrain import checkpoint, optimizer_state, run_folder
 
 logger = logging.getLogger(__name__)
@@ -46,14 +45,7 @@ class Saver:
 
     def wait(self) -> None:
         """Wait for the write under way; raise its error on every rank. Collective."""
-        problem = None
-        if self._pending is not None:
-            try:
-                written = self._pending.result()
-                logger.debug("saved %s", written)
-            except OSError as error:
-                problem = f"the checkpoint of step {self._last_step} could not be written: {error}"
-            self._pending = None
-        problem = ranks.broadcast(problem)
-        if problem:
-            raise RunError(f"{problem}; free space under {self._run} and start again: the run resumes")
+        with ranks.shared_errors():
+            pending, self._pending = self._pending, None
+            if pending is not None:
+                logger.debug("saved %s", pending.result())

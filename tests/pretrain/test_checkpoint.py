@@ -1,4 +1,7 @@
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +26,11 @@ def flip_bit(path: Path) -> None:
 
 
 def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def drop_files(manifest: Path) -> None:
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "files": {}}))
 
 
 def names(run: Path) -> list[str]:
@@ -60,10 +67,10 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(tmp_path, name, sp
     assert names(tmp_path) == [".corrupt-step-00000002", "step-00000001"]
 
 
-def test_a_spoilt_manifest_counts_as_damage(tmp_path):
+@pytest.mark.parametrize("spoil", [truncate, Path.unlink, drop_files])
+def test_a_spoilt_manifest_counts_as_damage(tmp_path, spoil):
     write(tmp_path, 1, 2)
-    truncate(checkpoint.complete(tmp_path)[-1] / checkpoint.MANIFEST)
-    (checkpoint.complete(tmp_path)[-1] / checkpoint.MANIFEST).write_text("{")
+    spoil(checkpoint.complete(tmp_path)[-1] / checkpoint.MANIFEST)
     assert checkpoint.choose(tmp_path).name == "step-00000001"
 
 
@@ -92,3 +99,25 @@ def test_weights_of_another_model_are_refused():
         checkpoint.load_into(model, {"weight": torch.zeros(2, 3)})
     with pytest.raises(DoNotRequeueError, match="shape of 'weight'"):
         checkpoint.load_into(model, {"weight": torch.zeros(3, 3), "bias": torch.zeros(2)})
+
+
+FULL = """
+import resource, sys, torch
+from pathlib import Path
+from camembert_bio.errors import RunError
+from camembert_bio.pretrain import checkpoint
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+tensors = {"weight": torch.ones(50_000)}
+try:
+    checkpoint.write(Path(sys.argv[1]), checkpoint.Snapshot(7, tensors, tensors, {"step": 7}), 3)
+except RunError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit_bytes", [20, 4096, 100_000])
+def test_a_disk_that_takes_no_more_leaves_nothing_half_written(tmp_path, limit_bytes):
+    told = subprocess.run([sys.executable, "-c", FULL, tmp_path, str(limit_bytes)], capture_output=True, text=True)
+    assert "the checkpoint of step 7 could not be written" in told.stdout, told.stderr
+    assert "free space under" in told.stdout
+    assert names(tmp_path) == []
