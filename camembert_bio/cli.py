@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import camembert_bio
-from camembert_bio import log
+from camembert_bio import log, ranks
 from camembert_bio.errors import (
     EXIT_DO_NOT_REQUEUE,
     EXIT_DONE,
@@ -37,16 +38,28 @@ RECIPE_HELP = "YAML file, or the name of a shipped recipe (demo, camembert_bio_2
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one verb and exit with its code."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     os.umask(0o027)  # token shards are personal data
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # and so is memory
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
     log.configure(options.verbose)
     sys.exit(_run(options))
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; `key=value` may stand before and after them."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        if "overrides" not in options or any(word.startswith("-") for word in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.overrides += rest
+    return options
+
+
 def _run(options: argparse.Namespace) -> int:
-    """The verb's exit code; our own errors become one message on rank 0."""
+    """The verb's exit code; our own errors become one message."""
     try:
         return int(options.run(options))
     except UserError as error:
@@ -58,8 +71,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(error: Exception, code: int) -> int:
-    if os.environ.get("RANK", "0") == "0":
+    """Print an error once: on rank 0 if every rank has it, once a node if each node has its own, else where it is."""
+    everywhere = ranks.ON_EVERY_RANK in getattr(error, "__notes__", ())
+    if ranks.is_main():
         print(f"camembert-bio: {error}", file=sys.stderr)
+    elif not everywhere and (ranks.local_rank() == 0 or code != EXIT_USER_MISTAKE):
+        print(f"camembert-bio: [rank {ranks.rank()}] {error}", file=sys.stderr)
     return code
 
 
@@ -108,9 +125,12 @@ def _pretrain(options: argparse.Namespace) -> int:
     from camembert_bio.pretrain.loop import pretrain
 
     try:
-        return pretrain(recipe)
+        code = pretrain(recipe)
     finally:
         leave_distributed()
+    if options.json and ranks.is_main():
+        print(json.dumps({"run": str(recipe.output), "exit_code": code}))
+    return code
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -164,17 +184,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=camembert_bio.__version__)
     parser.add_argument("--local_rank", type=int, help=argparse.SUPPRESS)  # put first by the deepspeed launcher
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for name, run, text in (
-        ("prepare", _prepare, "build a corpus of token shards from documents"),
-        ("check", _check, "refuse what can be refused before a GPU is touched"),
-        ("pretrain", _pretrain, "train, or resume; started on each rank by deepspeed, torchrun or srun"),
-        ("finetune", _finetune, "fine-tune and score model folders over seeds; skips finished runs"),
+    for name, section, run, text in (
+        ("prepare", "prepare", _prepare, "build a corpus of token shards from documents"),
+        ("check", "pretrain", _check, "refuse what can be refused before a GPU is touched"),
+        ("pretrain", "pretrain", _pretrain, "train, or resume; started on each rank by deepspeed, torchrun or srun"),
+        ("finetune", "finetune", _finetune, "fine-tune and score model folders over seeds; skips finished runs"),
     ):
         verb = _verb(verbs, name, run, text)
         verb.add_argument("recipe", help=RECIPE_HELP)
-        verb.add_argument(
-            "overrides", nargs="*", metavar="key=value", help=f"changes to the section {name}: or its kin"
-        )
+        verb.add_argument("overrides", nargs="*", metavar="key=value", help=f"changes to the section {section!r}")
         if name == "check":
             verb.add_argument("--world-size", type=int, default=1, help="ranks that will train (default 1)")
     export = _verb(verbs, "export", _export, "write a transformers folder from a run")
@@ -188,14 +206,17 @@ def _parser() -> argparse.ArgumentParser:
     inspect = _verb(verbs, "inspect", _inspect, "say what a corpus, run, checkpoint or model folder holds")
     inspect.add_argument("path", type=Path, metavar="PATH", help="the folder")
     inspect.add_argument("--document", metavar="ID", help="decode one document of a corpus: prints its text")
-    demo = _verb(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes")
+    demo = _verb(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes", json_too=False)
     demo.add_argument("output", type=Path, nargs="?", default=Path("demo-output"), help="folder (default demo-output)")
     return parser
 
 
-def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+def _verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, json_too: bool = True
+) -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
     verb.set_defaults(run=run)
-    verb.add_argument("--json", action="store_true", help="one line of JSON on stdout")
+    if json_too:
+        verb.add_argument("--json", action="store_true", help="one line of JSON on stdout")
     verb.add_argument("--verbose", action="store_true", help="debug messages on stderr")
     return verb

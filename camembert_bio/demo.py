@@ -1,6 +1,6 @@
 """The demonstration: sample, prepare, pretrain on two ranks, kill, resume, export, compare.
 
-Every step is a command that a user could type; it is printed before it runs.
+After the sample, every step is a command that a user could type; it is printed before it runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from camembert_bio import files
@@ -19,7 +21,7 @@ from camembert_bio.errors import RunError, UserError
 RECIPE = "demo"
 KILL_AFTER_STEP = 200
 _MARK = ".camembert-bio-demo"
-_PRETRAIN = ("-m", "deepspeed.launcher.runner", "--num_gpus", "2", "--master_port", "{port}")
+_LAUNCHER = ("--log_level", "error", "--num_gpus", "2")
 
 
 def demo(output: Path) -> int:
@@ -42,7 +44,8 @@ def demo(output: Path) -> int:
     _pretrain_until_killed(output)
     _verb(output, "export", "run", "models/before", "--step", "0")
     _say("4/6 pretrain again: the same command resumes")
-    _wait(_launch(output), "pretrain")
+    with _pretraining(output) as process:
+        _wait(process, "pretrain")
     _say("5/6 export: the newest checkpoint to a transformers folder")
     _verb(output, "export", "run", "models/after")
     _say("6/6 finetune: entity recognition before and after, three seeds each")
@@ -79,30 +82,37 @@ def _show(*command: str) -> None:
     print(f"$ {shlex.join(command)}", flush=True)
 
 
-def _launch(output: Path) -> subprocess.Popen[bytes]:
-    """Start pretraining on two ranks, in a process group of its own so that a kill reaches all of it."""
+@contextmanager
+def _pretraining(output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Pretraining on two ranks; at the end, whatever the reason, no process of it is left.
+
+    It runs in a process group of its own, so that a kill reaches launcher and ranks alike.
+    """
     from camembert_bio.ranks import free_port
 
-    _show("deepspeed", "--num_gpus", "2", "--module", "camembert_bio", "pretrain", RECIPE)
-    launcher = [part.format(port=free_port()) for part in _PRETRAIN]
-    command = [sys.executable, *launcher, "--module", "camembert_bio", "pretrain", RECIPE]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, cwd=output, env=environment, start_new_session=True)
+    pretrain = (*_LAUNCHER, "--module", "camembert_bio", "pretrain", RECIPE)
+    # On the CPU everywhere: one GPU would not hold two ranks.
+    _show("DS_ACCELERATOR=cpu", "deepspeed", *pretrain)
+    command = [sys.executable, "-m", "deepspeed.launcher.runner", "--master_port", str(free_port()), *pretrain]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "DS_ACCELERATOR": "cpu"}
+    process = subprocess.Popen(command, cwd=output, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _pretrain_until_killed(output: Path) -> None:
     """Start pretraining and kill every process of it, without a warning, once it has saved a while."""
-    process = _launch(output)
     wanted = output / "run" / "checkpoints" / f"step-{KILL_AFTER_STEP:08d}"
-    try:
+    with _pretraining(output) as process:
         while not wanted.is_dir():
             if process.poll() is not None:
                 raise RunError(f"pretrain ended with exit code {process.returncode} before step {KILL_AFTER_STEP}")
             time.sleep(0.2)
         time.sleep(1.0)  # into the steps that are not saved yet
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
     print("killed (SIGKILL, every process of it)", flush=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,17 @@ from camembert_bio.samples.corpus import write_corpus
 VERBS = ("prepare", "check", "pretrain", "finetune", "export", "score", "report", "inspect", "demo")
 
 
-def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "camembert_bio", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_help_names_every_verb_and_the_exit_codes() -> None:
@@ -36,6 +45,21 @@ def test_a_recipe_that_is_not_there_is_the_users_mistake(verb: str, tmp_path: Pa
     done = run(verb, "nowhere.yaml", folder=tmp_path)
     assert done.returncode == 2
     assert "nowhere.yaml" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_node_without_the_recipe_says_so_once(tmp_path: Path) -> None:
+    first_of_its_node = run("pretrain", "nowhere.yaml", folder=tmp_path, RANK="4", LOCAL_RANK="0")
+    assert first_of_its_node.returncode == 2
+    assert "[rank 4]" in first_of_its_node.stderr and "nowhere.yaml" in first_of_its_node.stderr
+    assert run("pretrain", "nowhere.yaml", folder=tmp_path, RANK="5", LOCAL_RANK="1").stderr == ""
+
+
+def test_overrides_may_follow_options(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("pretrain: {corpus: c, output: run, schedule: {max_steps: 1}}\n")
+    done = run("pretrain", "r.yaml", "seed=1", "--json", "sed=2", folder=tmp_path)
+    assert done.returncode == 2 and "did you mean 'seed'?" in done.stderr
+    assert "unrecognized arguments: --jsn" in run("pretrain", "r.yaml", "--jsn", folder=tmp_path).stderr
+    assert "unrecognized arguments: b" in run("inspect", "a", "b", folder=tmp_path).stderr
 
 
 def test_three_mistakes_of_a_recipe_are_one_message(tmp_path: Path) -> None:
