@@ -33,7 +33,7 @@ _SENTENCES = (
 )
 _LONG_SENTENCES = 48
 """Sentences of a long document: about 600 words, so more than 512 sub-words for any vocabulary."""
-_NOTHING = "Compte rendu non disponible ce jour. Le courrier suivra ; merci de votre confiance."
+_NOTHING = "Compte rendu n° {number} non disponible ce jour. Le courrier suivra ; merci de votre confiance."
 
 
 def write_ner(folder: Path, seed: int = 0, num_documents: int = 140) -> None:
@@ -67,7 +67,7 @@ def _document(dice: Dice, place: int, held_out: bool) -> Draft:
     draft = Draft()
     kind = place % 20
     if kind == 6:
-        draft.add(_NOTHING)
+        draft.add(_NOTHING.format(number=dice.between(10_000, 99_999)))
         return draft
     if kind == 3:
         draft.add("Message reçu 👩‍⚕️😀 : ")
