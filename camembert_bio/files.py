@@ -1,15 +1,27 @@
-"""Files appear whole: written aside, flushed to the disk, renamed."""
+"""Files appear whole: written aside, flushed to the disk, renamed.
+
+What is being written stands beside its target as `.tmp-HOST-PID-RANDOM-NAME`: processes of several nodes, or of
+containers that count their processes alike, never share such a name.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+
+_writing: set[str] = set()
+"""The folders aside that this process fills: another under its id is of an earlier process with that id, as a
+container has that is started again."""
 
 
 def sha256_file(path: Path) -> str:
@@ -44,7 +56,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new one, never a part."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    aside = _aside(path)
     try:
         with open(aside, "wb") as file:
             file.write(data)
@@ -68,20 +80,56 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its name when the block ends well.
 
     On an exception the folder is removed and `path` is left as it was. `path` must not exist
-    or be empty: the rename replaces nothing else.
+    or be empty: the rename replaces nothing else. What a kill left of an earlier try is removed
+    first (`remove_stale`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    remove_stale(path)
+    aside = _aside(path)
+    _writing.add(aside.name)
     try:
+        aside.mkdir()
         yield aside
         fsync_tree(aside)
         aside.rename(path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+    finally:
+        _writing.discard(aside.name)
     fsync_path(path.parent)
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the folders beside `path` in which a process that is dead was writing it (SIGKILL, power).
+
+    Only those of this host: whether a process of another host lives cannot be seen from here, so its
+    folder stays until that host, or a person, removes it.
+    """
+    pattern = re.compile(rf"\.tmp-{re.escape(socket.gethostname())}-(\d{{1,9}})-[0-9a-f]{{8}}-{re.escape(path.name)}")
+    try:
+        names = os.listdir(path.parent)
+    except OSError:  # no such folder yet, or not ours to read: the write itself will say so
+        return
+    for match in filter(None, map(pattern.fullmatch, names)):
+        pid = int(match[1])
+        if not _is_alive(pid) or (pid == os.getpid() and match[0] not in _writing):
+            shutil.rmtree(path.with_name(match[0]), ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this host runs, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def fsync_tree(folder: Path) -> None:

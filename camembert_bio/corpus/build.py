@@ -45,7 +45,9 @@ def prepare(recipe: Prepare) -> Manifest:
 
     Raises `UserError` for what the user can mend (sources, tokenizer, output), `RunError` when the disk fails,
     when the tokenizer differs from transformers', or on SIGTERM. In each case nothing half-written stays.
+    What SIGKILL left of an earlier try is removed first, where `files.remove_stale` may.
     """
+    files.remove_stale(recipe.output)
     build = configuration(recipe)
     if done := existing(recipe.output, build):
         logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])

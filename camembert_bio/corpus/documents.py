@@ -74,7 +74,12 @@ def input_bytes(source: Source) -> int:
 
 
 def fingerprint(source: Source) -> str:
-    """Hexadecimal sha256 over the relative path and content of each file of a source."""
+    """Hexadecimal sha256 of a source's file, or over the id and content of each file of its folder.
+
+    Where the file or the folder stands, and its own name, do not count.
+    """
+    if source.path.is_file():
+        return files.sha256_file(*input_files(source))
     digest = hashlib.sha256()
     for file in input_files(source):
         digest.update(f"{files.sha256_file(file)} {_id_of(file, source)}\n".encode())
@@ -85,7 +90,8 @@ def read(source: Source, progress: Progress | None = None) -> Iterator[Document]
     """Every document of a source, in a fixed order: files by path, records by line.
 
     Raises `UserError`, with file and line, for what cannot be read: not UTF-8, not JSON, a record
-    without text or id, an id given twice, no document at all.
+    without text or id, an id given twice, no document at all. A message never shows an id: with a wrong
+    `id_field` it would be text.
     """
     progress = progress or Progress(0)
     reader = _read_folder if source.path.is_dir() else _read_jsonl
@@ -93,7 +99,11 @@ def read(source: Source, progress: Progress | None = None) -> Iterator[Document]
     for document, where in reader(source, progress):
         key = hashlib.blake2b(document.id.encode(), digest_size=16).digest()
         if key in seen:
-            raise UserError(f"{where}: id {document.id!r} stands twice in source {source.name!r}; make ids unique")
+            first = next(place for other, place in reader(source, Progress(0)) if other.id == document.id)
+            raise UserError(
+                f"source {source.name!r}: {first} and {where} have the same id; make ids unique, "
+                "or set id_field to null to use line numbers"
+            )
         seen.add(key)
         yield document
     if not seen:
@@ -110,8 +120,6 @@ def _read_folder(source: Source, progress: Progress) -> Iterator[tuple[Document,
 
 
 def _id_of(file: Path, source: Source) -> str:
-    if source.path.is_file():
-        return file.name
     name = file.relative_to(source.path).with_suffix("").as_posix()
     try:
         name.encode()

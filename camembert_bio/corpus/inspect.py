@@ -30,7 +30,7 @@ def decode(folder: Path, doc_id: str) -> str:
     folded, an unknown character as ` ⁇ `.
 
     This shows text of the corpus: call it only when the user asks for it.
-    Raises `UserError` when no document, or several, have that id.
+    Raises `UserError` when no document, or several, have that id; the message does not repeat it.
     """
     corpus = open_corpus(folder)
     found = []
@@ -38,11 +38,12 @@ def decode(folder: Path, doc_id: str) -> str:
         for source, entry in corpus.manifest.shards(split):
             shard = corpus.open(entry)
             names = ((known, f"{source}:{known}") for known in shard.doc_ids)
-            found += [(pair[1], shard.document(index)) for index, pair in enumerate(names) if doc_id in pair]
+            found += [(source, shard.document(index)) for index, pair in enumerate(names) if doc_id in pair]
     if not found:
-        raise UserError(f"{folder} holds no document {doc_id!r}; check the id, or it was dropped (see report.md)")
+        raise UserError(f"{folder} holds no document of this id; check the id, or it was dropped (see report.md)")
     if len(found) > 1:
-        raise UserError(f"{doc_id!r} names {len(found)} documents; give one of {', '.join(name for name, _ in found)}")
+        sources = ", ".join(sorted(source for source, _ in found))
+        raise UserError(f"{len(found)} documents have this id, in {sources}; give SOURCE:ID")
     return load_tokenizer(folder / TOKENIZER).decode(found[0][1])
 
 

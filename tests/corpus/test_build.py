@@ -266,6 +266,27 @@ def test_sigterm_leaves_nothing(tmp_path, tokenizer_folder):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "recipe.json"]
 
 
+def test_what_sigkill_leaves_is_removed_by_the_next_prepare(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(200))
+    made = recipe(tmp_path / "out", source, shard_bytes=1000, **with_tokenizer(tokenizer_folder))
+    process = start(tmp_path, made)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".tmp-*-out/a/*.arrow")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.communicate(timeout=60)
+    (left,) = tmp_path.glob(".tmp-*-out")
+    assert not (tmp_path / "out").exists()
+    # A mistake in the next request does not keep the patients' tokens there.
+    with pytest.raises(UserError, match="does not exist"):
+        prepare(recipe(tmp_path / "out", tmp_path / "none.jsonl"))
+    assert not left.exists()
+    prepare(made)
+    verify(open_corpus(tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out", "recipe.json"]
+
+
 def test_a_disk_that_fails_leaves_nothing(tmp_path, tokenizer_folder):
     source = write_jsonl(tmp_path / "a.jsonl", [f"{text} {SECRET}" for text in sentences(400)])
     process = start(tmp_path, recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder)), file_limit=10_000)

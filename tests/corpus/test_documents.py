@@ -80,7 +80,7 @@ BAD = {
     "null text": (GOOD + lines({"id": "2", "text": None, "x": SECRET}), "line 2 has no text"),
     "no id": (GOOD + lines({"text": SECRET}), "line 2 has no id in field 'id'; set id_field"),
     "half a surrogate pair as id": (GOOD + b'{"id": "\\ud800", "text": "x"}\n', "line 2 has no id"),
-    "twice": (GOOD + GOOD, "line 2: id '1' stands twice in source 's'"),
+    "twice": (GOOD + b"\n" + GOOD, r"source 's': \S*bad.jsonl line 1 and \S*bad.jsonl line 3 have the same id; make"),
     "empty": (b"\n \n", "holds no document"),
 }
 
@@ -128,12 +128,20 @@ def test_a_text_file_that_is_not_utf8(tmp_path):
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
+def test_an_id_that_is_the_text_is_not_shown(tmp_path):
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(GOOD + GOOD)
+    with pytest.raises(UserError, match="line 1 and .* line 2 have the same id") as raised:
+        list(read(source(path, id_field="text")))
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
 def test_two_files_with_one_id(tmp_path):
     for name in ("a.txt", "a.TXT"):
         (tmp_path / name).write_text("x")
     if len(list(tmp_path.iterdir())) == 1:
         pytest.skip("this file system does not tell the case of names apart")
-    with pytest.raises(UserError, match="id 'a' stands twice"):
+    with pytest.raises(UserError, match=r"a.TXT and \S*a.txt have the same id"):
         list(read(source(tmp_path)))
 
 

@@ -1,6 +1,6 @@
 import json
-import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -88,7 +88,8 @@ def test_a_killed_run_is_redone_to_the_same_result(copied):
     expected = (folder(copied) / "predictions.jsonl").read_text()
     before = stamps(copied["output"])
     shutil.rmtree(folder(copied))
-    aside = folder(copied).with_name(f".tmp-{os.getpid()}-seed-0")
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    aside = folder(copied).with_name(f".tmp-{socket.gethostname()}-{int(dead.stdout)}-01234567-seed-0")
     aside.mkdir()
     (aside / "predictions.jsonl").write_text('{"id":')
     assert score(copied["output"]).keys() == {"drugs/tiny/seed-1"}
