@@ -9,7 +9,9 @@ import argparse
 import json
 import os
 import resource
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
     log.configure(options.verbose)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # So that what is being written is removed; pretrain has its own handlers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(_run(options))
 
 
@@ -68,9 +74,23 @@ def _run(options: argparse.Namespace) -> int:
         return _report(error, EXIT_DO_NOT_REQUEUE)
     except RunError as error:
         return _report(error, EXIT_FAILED)
+    except OSError as error:
+        mistake = isinstance(error, (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError))
+        return _report(error, EXIT_USER_MISTAKE if mistake else EXIT_FAILED)
+    except KeyboardInterrupt:
+        return _report("interrupted", 128 + signal.SIGINT)
+    except Exception as error:
+        return _report(_unexpected(error, options.verbose), EXIT_FAILED)
 
 
-def _report(error: Exception, code: int) -> int:
+def _unexpected(error: Exception, verbose: bool) -> str:
+    """Where an error that nobody foresaw comes from. Its own message may quote a document: only on request."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    told = str(error) if verbose else "message withheld, it may quote a document; --verbose shows it"
+    return f"unexpected {type(error).__name__} ({told}); please report it with these lines:\n{frames}"
+
+
+def _report(error: Exception | str, code: int) -> int:
     """Print an error once: on rank 0 if every rank has it, once a node if each node has its own, else where it is."""
     everywhere = ranks.ON_EVERY_RANK in getattr(error, "__notes__", ())
     if ranks.is_main():
@@ -194,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument("recipe", help=RECIPE_HELP)
         verb.add_argument("overrides", nargs="*", metavar="key=value", help=f"changes to the section {section!r}")
         if name == "check":
-            verb.add_argument("--world-size", type=int, default=1, help="ranks that will train (default 1)")
+            verb.add_argument("--world-size", type=_positive, default=1, help="ranks that will train (default 1)")
     export = _verb(verbs, "export", _export, "write a transformers folder from a run")
     export.add_argument("path", type=Path, metavar="RUN", help="run folder")
     export.add_argument("output", type=Path, metavar="OUT", help="model folder to make; must not exist")
@@ -209,6 +229,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = _verb(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes", json_too=False)
     demo.add_argument("output", type=Path, nargs="?", default=Path("demo-output"), help="folder (default demo-output)")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return int(text)
 
 
 def _verb(

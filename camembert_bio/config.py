@@ -77,6 +77,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown place"
         raise UserError(f"{path} is not valid YAML at {where}: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds {type(value).__name__}, not a mapping of sections")
     return value
@@ -129,8 +131,8 @@ def to_dict(value: Any) -> Any:
 
 
 def strict_fields(kind: type) -> type:
-    """Class decorator, under `@dataclass(frozen=True)`: unknown keys are mistakes."""
-    kind.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=False)  # type: ignore[attr-defined]
+    """Class decorator above `@dataclass(frozen=True)`: unknown keys, infinities and NaN are mistakes."""
+    kind.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
     return kind
 
 
@@ -148,7 +150,7 @@ def _apply(values: Any, override: str) -> list[str]:
         return [f"override {name}: {last} is not inside a mapping"]
     try:
         values[last] = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return [f"override {name}: its value is not valid YAML"]
     return []
 
@@ -157,9 +159,18 @@ def _build(kind: type, values: Any, where: str) -> tuple[Any, list[str]]:
     if not isinstance(values, Mapping):
         return None, [f"{where}: expected a mapping, got {type(values).__name__}"]
     try:
-        return TypeAdapter(kind).validate_python(dict(values)), []
+        return TypeAdapter(kind).validate_python(_expand_home(values)), []
     except ValidationError as error:
         return None, [_describe(kind, where, problem) for problem in error.errors(include_url=False)]
+
+
+def _expand_home(value: Any) -> Any:
+    """The value with `~/` at the start of a string as the home folder, which is what a shell would make of it."""
+    if isinstance(value, Mapping):
+        return {key: _expand_home(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_expand_home(inner) for inner in value]
+    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~/") else value
 
 
 def _describe(kind: type, where: str, problem: Any) -> str:

@@ -62,6 +62,43 @@ def test_overrides_may_follow_options(tmp_path: Path) -> None:
     assert "unrecognized arguments: b" in run("inspect", "a", "b", folder=tmp_path).stderr
 
 
+SECRET = "Madame Lefort"
+
+WITH_VERB = f"""
+import sys, camembert_bio.cli as cli
+def fail(options):
+    {{}}
+cli._report_verb = fail
+cli.main(["report", "results", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("raising", "code", "told"),
+    [
+        (f"raise TypeError('no number: {SECRET}')", 1, "unexpected TypeError"),
+        ("raise KeyboardInterrupt", 130, "interrupted"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 143, ""),
+        ("open('/nowhere/x')", 2, "No such file or directory: '/nowhere/x'"),
+        ("raise OSError(28, 'No space left on device', 'x')", 1, "No space left on device: 'x'"),
+        ("print('±'); return 0", 0, ""),
+    ],
+)
+def test_what_nobody_foresaw_quotes_no_document(raising: str, code: int, told: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", WITH_VERB.format(raising)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr and SECRET not in done.stderr
+    if code == 1 and "TypeError" in told:
+        assert SECRET in subprocess.run([*command, "--verbose"], capture_output=True, text=True, check=False).stderr
+
+
+def test_a_world_of_no_rank_is_refused() -> None:
+    done = run("check", "demo", "--world-size", "0")
+    assert done.returncode == 2 and "'0' is not a number above 0" in done.stderr
+
+
 def test_three_mistakes_of_a_recipe_are_one_message(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(
         "pretrain: {corpus: c, output: run, schedule: {max_steps: 0}, seq_len: 5, precision: fp8}\n"

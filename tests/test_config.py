@@ -104,3 +104,24 @@ def test_a_missing_section_is_told(tmp_path: Path) -> None:
 def test_a_configuration_becomes_json_and_comes_back() -> None:
     value = Outer("a", Inner(2e-5), 4, False, (Path("x"),))
     assert config.build(Outer, config.to_dict(value)) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["train: {name: a\0}", "train: {when: 2024-02-30}", f"train: {{count: {'1' * 5000}}}", "[" * 3000]
+)
+def test_a_file_that_yaml_cannot_read_is_one_message(tmp_path: Path, text: str) -> None:
+    assert "is not valid YAML" in message(tmp_path, text)
+
+
+def test_a_section_that_is_no_word_is_unknown(tmp_path: Path) -> None:
+    assert "1: unknown section" in message(tmp_path, "train: {name: a}\n1: {}")
+
+
+def test_infinite_rates_are_mistakes(tmp_path: Path) -> None:
+    assert "finite number" in message(tmp_path, "train: {name: a, inner: {learning_rate: .nan}}")
+    assert "finite number" in message(tmp_path, "train: {name: a}", "inner.learning_rate=.inf")
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/marie")
+    assert load(tmp_path, "train: {name: a, paths: [~/x, y~/z]}").paths == (Path("/home/marie/x"), Path("y~/z"))
