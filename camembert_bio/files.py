@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-
 _writing: set[str] = set()
 """The folders aside that this process fills: another under its id is of an earlier process with that id, as a
 container has that is started again."""

@@ -11,6 +11,7 @@ while it is written, the sentences to train on, and about 100 bytes a document t
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -25,17 +26,19 @@ import numpy as np
 
 from camembert_bio import files
 from camembert_bio.corpus import report
-from camembert_bio.corpus.existing import configuration, existing
+from camembert_bio.corpus.existing import configuration, existing, paths
 from camembert_bio.corpus.recipe import Prepare, Source
 from camembert_bio.corpus.sample import SentenceSample, TextSample
 from camembert_bio.corpus.texts import Pass, Text
-from camembert_bio.corpus.tokenize import MODEL, Tokenizer, agree_with_transformers, load_tokenizer, train_tokenizer
+from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, load_tokenizer, train_tokenizer
 from camembert_bio.corpus.writer import ShardWriter
 from camembert_bio.errors import RunError
-from camembert_bio.log import logger
 from camembert_bio.shards import manifest
 from camembert_bio.shards.format import Ids, dtype_for
 from camembert_bio.shards.manifest import TOKENIZER, TRAIN, VALIDATION, VOCABULARY, Manifest, open_corpus
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
+
+logger = logging.getLogger(__name__)
 
 _BATCH_CHARACTERS = 2_000_000
 
@@ -95,11 +98,12 @@ def _build(recipe: Prepare, build: dict[str, Any], tokenizer: Tokenizer, clock: 
     report.write(folder, second.tallies, clock, about)
     Manifest(
         format=manifest.FORMAT,
-        tokenizer_sha256=files.sha256_file(folder / TOKENIZER / MODEL),
+        tokenizer_sha256=files.sha256_file(folder / TOKENIZER / SENTENCEPIECE_MODEL),
         vocabulary_sha256=files.sha256_file(folder / VOCABULARY),
         vocab_size=len(tokenizer.vocabulary),
         build=build,
         sources=sources,
+        paths=paths(recipe),
     ).save(folder)
 
 

@@ -9,34 +9,39 @@ from typing import Any
 
 from camembert_bio import config, files
 from camembert_bio.corpus.documents import fingerprint
-from camembert_bio.corpus.recipe import Prepare
-from camembert_bio.corpus.tokenize import MODEL
-from camembert_bio.errors import RunError, UserError, raise_all
-from camembert_bio.shards.manifest import MANIFEST, Manifest, open_corpus, verify
+from camembert_bio.corpus.recipe import Prepare, Source
+from camembert_bio.errors import Mistakes, RunError, UserError
+from camembert_bio.shards.manifest import MANIFEST, TOKENIZER, Manifest, open_corpus, verify
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 _NOT_THE_RESULT = ("output", "num_threads")
 
 
 def configuration(recipe: Prepare) -> dict[str, Any]:
-    """What the corpus is a function of: the recipe, and the hash of each input (`build` in the manifest).
+    """What the corpus is a function of: the recipe without its paths, and the hash of each input (`build` in the
+    manifest).
 
     Raises `UserError` with every source that has no files.
     """
-    inputs, mistakes = {}, []
+    inputs, mistakes = {}, Mistakes()
     for source in recipe.sources:
-        try:
-            inputs[source.name] = fingerprint(source)
-        except UserError as error:
-            mistakes.append(str(error))
-        except OSError as error:
-            mistakes.append(f"source {source.name!r}: {error.filename} cannot be read ({error.strerror})")
-    raise_all("the sources cannot be read:", mistakes)
+        with mistakes.noted():
+            inputs[source.name] = _fingerprint(source)
+    mistakes.raise_any("the sources cannot be read:")
     plain = {key: value for key, value in config.to_dict(recipe).items() if key not in _NOT_THE_RESULT}
-    model = recipe.tokenizer.path / MODEL if recipe.tokenizer.path else None
+    for part in (*plain["sources"], plain["tokenizer"]):
+        del part["path"]
+    model = recipe.tokenizer.path / SENTENCEPIECE_MODEL if recipe.tokenizer.path else None
     given = files.sha256_file(model) if model and model.is_file() else None
     # Through JSON, so that it equals what a manifest's file gives back.
     built: dict[str, Any] = json.loads(json.dumps({"recipe": plain, "inputs": inputs, "given_tokenizer": given}))
     return built
+
+
+def paths(recipe: Prepare) -> dict[str, str]:
+    """Where the inputs stand, by the source's name and `tokenizer` (`paths` in the manifest)."""
+    stand = {source.name: str(source.path) for source in recipe.sources}
+    return stand | ({TOKENIZER: str(recipe.tokenizer.path)} if recipe.tokenizer.path else {})
 
 
 def existing(output: Path, build: dict[str, Any]) -> Manifest | None:
@@ -61,6 +66,13 @@ def existing(output: Path, build: dict[str, Any]) -> Manifest | None:
     except RunError as error:
         raise RunError(f"{error}; to build it anew remove {output} first") from None
     return corpus.manifest
+
+
+def _fingerprint(source: Source) -> str:
+    try:
+        return fingerprint(source)
+    except OSError as error:
+        raise UserError(f"source {source.name!r}: {error.filename} cannot be read ({error.strerror})") from None
 
 
 def _differences(there: Any, here: Any, name: str = "") -> list[str]:

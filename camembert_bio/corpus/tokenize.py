@@ -24,9 +24,7 @@ from camembert_bio import config, files
 from camembert_bio.corpus.recipe import TrainTokenizer
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.format import Ids, dtype_for
-from camembert_bio.shards.vocabulary import Vocabulary
-
-MODEL = "sentencepiece.bpe.model"
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, Vocabulary
 
 _OFFSET = 4
 _EXTRA = 5
@@ -77,7 +75,7 @@ class Tokenizer:
 
         `config.json` describes the tokenizer's side of a CamemBERT alone: a model brings its own sizes.
         """
-        files.write_atomic(folder / MODEL, self.model_bytes)
+        files.write_atomic(folder / SENTENCEPIECE_MODEL, self.model_bytes)
         tokenizer_config = {"tokenizer_class": "CamembertTokenizer", "model_max_length": 512}
         files.write_json(folder / "tokenizer_config.json", tokenizer_config)
         ids = {"pad_token_id": _PAD, "bos_token_id": _BOS, "eos_token_id": _EOS, "vocab_size": len(self.vocabulary)}
@@ -98,7 +96,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     Raises `UserError` for a folder that transformers would turn into a tokenizer of `<unk>` in silence:
     the model file is missing or misnamed, no SentencePiece model, or not in CamemBERT's layout.
     """
-    model = folder / MODEL
+    model = folder / SENTENCEPIECE_MODEL
     if not folder.is_dir():
         raise UserError(f"tokenizer folder {folder} does not exist; check the path")
     if not model.is_file():
@@ -112,8 +110,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         vocab_size = config.read_json(folder / "config.json").get("vocab_size")
         if vocab_size != len(tokenizer.vocabulary):
             raise UserError(
-                f"{folder}: config.json has vocab_size {vocab_size!r}, {MODEL} makes {len(tokenizer.vocabulary)} "
-                "(its pieces and five more); the two belong to different models, take both from one"
+                f"{folder}: config.json has vocab_size {vocab_size!r}, {SENTENCEPIECE_MODEL} makes "
+                f"{len(tokenizer.vocabulary)} (its pieces and five more); the two belong to different models, "
+                "take both from one"
             )
     return tokenizer
 

@@ -15,7 +15,7 @@ import torch
 from camembert_bio.data.hashing import I64
 from camembert_bio.data.masking import Masking
 from camembert_bio.data.order import Draws
-from camembert_bio.data.packing import ENDS
+from camembert_bio.data.packing import NUM_ADDED
 from camembert_bio.data.windows import WindowTable
 from camembert_bio.shards.format import Ids
 from camembert_bio.shards.vocabulary import Vocabulary
@@ -73,7 +73,7 @@ class Collator:
         head = (np.cumsum(counts) - counts)[row]  # the first segment of the same row
         segments = first[row] + np.arange(len(row)) - head
         length = table.length[segments].astype(np.int64)
-        place = np.cumsum(length + ENDS) - length - ENDS
+        place = np.cumsum(length + NUM_ADDED) - length - NUM_ADDED
         place += row * table.seq_length - place[head]
         flat = rows.reshape(-1)
         flat[place] = vocabulary.bos_id

@@ -67,7 +67,7 @@ class Loader:
 
     @functools.cached_property
     def _collator(self) -> Collator:
-        return _collator(self.corpus, self.split, self.table, self.seed, self.whole_word)
+        return _new_collator(self.corpus, self.split, self.table, self.seed, self.whole_word)
 
     def batch(self, step: int) -> list[Batch]:
         """The rank's micro-batches of a step, in the order in which they are accumulated."""
@@ -119,7 +119,7 @@ class EvaluationLoader:
     @functools.cached_property
     def _collator(self) -> Collator:
         table = load_windows(self.corpus, self.split, self.seq_length)
-        return _collator(self.corpus, self.split, table, _EVALUATION_SEED, self.whole_word)
+        return _new_collator(self.corpus, self.split, table, _EVALUATION_SEED, self.whole_word)
 
     @property
     def num_windows(self) -> int:
@@ -145,7 +145,7 @@ class EvaluationLoader:
         return Draws(np.zeros_like(places), places, windows)
 
 
-def _collator(corpus: Corpus, split: str, table: WindowTable, seed: int, whole_word: bool) -> Collator:
+def _new_collator(corpus: Corpus, split: str, table: WindowTable, seed: int, whole_word: bool) -> Collator:
     tokens = [shard.input_ids for _, shard in split_shards(corpus, split)]
     return Collator(table, tokens, corpus.vocabulary, masking(corpus.vocabulary, seed, whole_word))
 

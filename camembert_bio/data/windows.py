@@ -9,6 +9,7 @@ Shape letters: W windows, N segments, S sources.
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 import zlib
 from dataclasses import dataclass, fields
@@ -21,11 +22,12 @@ import numpy.typing as npt
 from camembert_bio import files
 from camembert_bio.data import words
 from camembert_bio.data.hashing import I64
-from camembert_bio.data.packing import ENDS, POLICY, pack
+from camembert_bio.data.packing import NUM_ADDED, POLICY, pack
 from camembert_bio.errors import UserError
-from camembert_bio.log import logger
 from camembert_bio.shards.format import Shard
 from camembert_bio.shards.manifest import TRAIN, Corpus
+
+logger = logging.getLogger(__name__)
 
 I32 = npt.NDArray[np.int32]
 
@@ -55,7 +57,7 @@ class WindowTable:
     @property
     def num_tokens(self) -> int:
         """Tokens of all windows, `<s>` and `</s>` counted, padding not."""
-        return int(self.length.sum(dtype=np.int64)) + ENDS * len(self.length)
+        return int(self.length.sum(dtype=np.int64)) + NUM_ADDED * len(self.length)
 
     @property
     def fill(self) -> float:

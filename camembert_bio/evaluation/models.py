@@ -20,8 +20,9 @@ from camembert_bio.errors import UserError
 from camembert_bio.evaluation.align import LONE_SPACE
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.model.encoder import quiet_transformers
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
-_VOCABULARIES = ("sentencepiece.bpe.model", "tokenizer.json", "vocab.json")
+_VOCABULARIES = (SENTENCEPIECE_MODEL, "tokenizer.json", "vocab.json")
 _TOKENIZER_FILES = (
     *_VOCABULARIES,
     "merges.txt",

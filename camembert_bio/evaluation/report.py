@@ -22,6 +22,8 @@ _NEEDED = {
 }
 
 _READING = """\
+## How to read
+
 - **F1**: strict and micro, on character spans: every fragment and the label must be equal. Gold is every
   annotated entity, nested and discontinuous ones too, and no document is cut.
 - **strict IOB2 F1**: against the entities that flat tags can hold, as seqeval's `mode="strict", scheme=IOB2`
@@ -41,7 +43,18 @@ def write_report(output: Path) -> Path:
 
 
 def report(output: Path) -> str:
-    """The report's text. Models stand in the recipe's order.
+    """The report's text: the tables, then what their columns mean. Models stand in the recipe's order.
+
+    Raises what `tables` raises.
+    """
+    sections = ["# Entity recognition after fine-tuning"]
+    for models in tables(output):
+        sections += _task_section(models)
+    return "\n\n".join([*sections, _READING]) + "\n"
+
+
+def tables(output: Path) -> list[dict[str, list[dict[str, Any]]]]:
+    """The results (`result.json`) below `output` by model, one mapping for each task, protocol and data.
 
     Raises `UserError` when `output` is not an output folder of finetune, holds no run, or one that
     cannot be read.
@@ -54,11 +67,8 @@ def report(output: Path) -> str:
         raise UserError(f"{output} holds no finished run; run finetune")
     order = {name: position for position, name in enumerate(recipe["models"])}
     results.sort(key=lambda result: (order.get(result["model"], len(order)), result["model"], result["seed"]))
-    sections = ["# Entity recognition after fine-tuning", _READING]
-    tables = _grouped(results, lambda r: (r["task"], files.canonical_json(r["protocol"]), r["data_sha256"]))
-    for _, runs in sorted(tables.items()):
-        sections += _task_section(_by_model(runs))
-    return "\n\n".join(sections) + "\n"
+    groups = _grouped(results, lambda r: (r["task"], files.canonical_json(r["protocol"]), r["data_sha256"]))
+    return [_by_model(runs) for _, runs in sorted(groups.items())]
 
 
 def _by_model(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

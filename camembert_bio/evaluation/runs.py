@@ -8,28 +8,27 @@ OUTPUT/TASK/MODEL/seed-N/result.json        scores, ledger, and what the run was
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from camembert_bio import __version__, config, files
-from camembert_bio.errors import UserError, raise_all
+from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation.align import perfect_spans
 from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, read_predictions, scores, write_predictions
 from camembert_bio.evaluation.recipe import Finetune, protocol
 from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.tasks import TaskData, load_task
-from camembert_bio.log import logger
 
 if TYPE_CHECKING:
     from camembert_bio.evaluation.finetune import Outcome, Parts
     from camembert_bio.evaluation.models import ModelFolder
 
-P = ParamSpec("P")
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 def run_finetune(recipe: Finetune) -> Path:
@@ -40,18 +39,23 @@ def run_finetune(recipe: Finetune) -> Path:
     """
     from camembert_bio.evaluation.models import check_tokenizer, open_model
 
-    mistakes: list[str] = []
-    tasks = [_tried(mistakes, load_task, task) for task in recipe.tasks]
-    models = [_tried(mistakes, open_model, name, folder, recipe.seq_length) for name, folder in recipe.models.items()]
-    for model in filter(None, models):
-        for task in filter(None, tasks):
-            _tried(mistakes, check_tokenizer, model, task.name, [*task.train, *task.validation, *task.test])
-    raise_all(f"finetune cannot start, {len(mistakes)} mistake(s):", mistakes)
+    mistakes = Mistakes()
+    tasks: list[TaskData] = []
+    models: list[ModelFolder] = []
+    for task in recipe.tasks:
+        with mistakes.noted():
+            tasks.append(load_task(task))
+    for name, folder in recipe.models.items():
+        with mistakes.noted():
+            models.append(open_model(name, folder, recipe.seq_length))
+    for model, data in itertools.product(models, tasks):
+        with mistakes.noted():
+            check_tokenizer(model, data.name, [*data.train, *data.validation, *data.test])
+    mistakes.raise_any("finetune cannot start:")
     # Not write_json, which sorts keys: the report keeps the order of the models.
     files.write_atomic(recipe.output / RECIPE, json.dumps(config.to_dict(recipe), indent=2) + "\n")
-    for task in filter(None, tasks):
-        for model in filter(None, models):
-            _run_seeds(recipe, task, model)
+    for data, model in itertools.product(tasks, models):
+        _run_seeds(recipe, data, model)
     return write_report(recipe.output)
 
 
@@ -156,12 +160,3 @@ def _save(folder: Path, result: dict[str, Any], identity: str, parts: Parts, out
         write_predictions(aside, identity, rows)
         files.write_json(aside / RESULT, result)
     return result
-
-
-def _tried(mistakes: list[str], do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """`do(...)`, or None with its mistake added to the others."""
-    try:
-        return do(*args, **kwargs)
-    except UserError as error:
-        mistakes.append(str(error))
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from camembert_bio.evaluation.corpora.brat import read_brat
 from camembert_bio.evaluation.corpora.e3c import read_e3c
 from camembert_bio.evaluation.documents import Document, documents_sha256
 from camembert_bio.evaluation.recipe import Task
-from camembert_bio.log import logger
+
+logger = logging.getLogger(__name__)
 
 _READERS = {"brat": read_brat, "e3c": read_e3c}
 

@@ -5,7 +5,8 @@
     CORPUS/tokenizer/            sentencepiece.bpe.model, tokenizer_config.json, config.json
     CORPUS/SOURCE/SPLIT-00000.arrow
 
-The manifest's own hash names the corpus: a run records it and refuses another.
+The manifest's own hash names the corpus: a run records it and refuses another. No path is hashed, so the same
+inputs under another path are the same corpus.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from camembert_bio import config, files
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.format import Shard, open_shard
-from camembert_bio.shards.vocabulary import Vocabulary, load_vocabulary
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, Vocabulary, load_vocabulary
 
 FORMAT = 1
 MANIFEST = "corpus.json"
@@ -68,13 +69,15 @@ class Manifest:
     """Of `vocabulary.json`."""
     vocab_size: int
     build: dict[str, Any]
-    """The configuration that `prepare` ran with."""
+    """What the corpus is a function of: `prepare`'s recipe without its paths, and the hash of each input."""
     sources: dict[str, Source]
+    paths: dict[str, str]
+    """Where the sources stood, by name, and the given `tokenizer`: for the reader, not in the hash."""
 
     @functools.cached_property
     def hash(self) -> str:
-        """Hexadecimal sha256 of the manifest's canonical JSON: the corpus' name."""
-        return files.sha256_json(asdict(self))
+        """Hexadecimal sha256 of the manifest's canonical JSON without `paths`: the corpus' name."""
+        return files.sha256_json({name: value for name, value in asdict(self).items() if name != "paths"})
 
     def shards(self, split: str) -> list[tuple[str, ShardEntry]]:
         """(source, shard) of a split, sources in the manifest's order."""
@@ -125,7 +128,7 @@ def open_corpus(folder: Path) -> Corpus:
 def verify(corpus: Corpus) -> None:
     """Hash every file that the manifest names; `RunError` lists those that differ."""
     expected = {VOCABULARY: corpus.manifest.vocabulary_sha256}
-    expected[f"{TOKENIZER}/sentencepiece.bpe.model"] = corpus.manifest.tokenizer_sha256
+    expected[f"{TOKENIZER}/{SENTENCEPIECE_MODEL}"] = corpus.manifest.tokenizer_sha256
     for source in corpus.manifest.sources.values():
         for split in source.splits.values():
             expected |= {shard.path: shard.sha256 for shard in split.shards}

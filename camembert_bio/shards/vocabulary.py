@@ -17,6 +17,9 @@ import numpy.typing as npt
 from camembert_bio import files
 from camembert_bio.errors import UserError
 
+SENTENCEPIECE_MODEL = "sentencepiece.bpe.model"
+"""The one name under which transformers finds the model in a CamemBERT folder."""
+
 SPACE = "▁"
 _SENTENCE_END = (".", "!", "?", "…")
 

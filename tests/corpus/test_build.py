@@ -100,6 +100,25 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def test_the_same_inputs_under_other_paths_are_the_same_corpus(tmp_path, tokenizer_folder):
+    def make(folder, file):
+        (folder / "notes").mkdir(parents=True)
+        for i, text in enumerate(sentences(30, seed=3)):
+            (folder / "notes" / f"{i}.txt").write_text(text)
+        source = write_jsonl(folder / file, sentences(60))
+        shutil.copytree(tokenizer_folder, folder / "tokenizer")
+        return recipe(folder / "out", source, folder / "notes", **with_tokenizer(folder / "tokenizer"))
+
+    here, there = make(tmp_path / "here", "cases.jsonl"), make(tmp_path / "there", "renamed.jsonl")
+    assert prepare(here).hash == prepare(there).hash
+    # So the one stands for the other: it is verified, not refused.
+    moved = recipe(here.output, *(source.path for source in there.sources), tokenizer={"path": there.tokenizer.path})
+    assert prepare(moved).paths["a"] == str(tmp_path / "here" / "cases.jsonl")
+    (there.sources[1].path / "0.txt").rename(there.sources[1].path / "other.txt")
+    with pytest.raises(UserError, match=r"another corpus \(.*\): inputs.b: '.* there, '.* here; give"):
+        prepare(moved)
+
+
 def test_a_document_keeps_its_side_when_others_are_added(tmp_path, tokenizer_folder):
     texts = {f"doc-{i}": text for i, text in enumerate(sentences(60))}
     more = {f"new-{i}": text for i, text in enumerate(sentences(40, seed=9))}

@@ -131,7 +131,7 @@ def test_a_text_file_that_is_not_utf8(tmp_path):
 def test_an_id_that_is_the_text_is_not_shown(tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_bytes(GOOD + GOOD)
-    with pytest.raises(UserError, match="line 1 and .* line 2 have the same id") as raised:
+    with pytest.raises(UserError, match=r"line 1 and .* line 2 have the same id") as raised:
         list(read(source(path, id_field="text")))
     assert SECRET not in "".join(traceback.format_exception(raised.value))
 

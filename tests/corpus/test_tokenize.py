@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from camembert_bio import files
 from camembert_bio.corpus.clean import clean
 from camembert_bio.corpus.recipe import TrainTokenizer
-from camembert_bio.corpus.tokenize import MODEL, agree_with_transformers, load_tokenizer, train_tokenizer
+from camembert_bio.corpus.tokenize import agree_with_transformers, load_tokenizer, train_tokenizer
 from camembert_bio.errors import RunError, UserError
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 from .conftest import sentences
 from .test_clean import AWKWARD, LITERALS
@@ -32,7 +33,7 @@ def auto(tokenizer_folder):
 
 
 def test_the_layout_is_camemberts_in_transformers(tokenizer, tokenizer_folder, auto):
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer_folder / MODEL))
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer_folder / SENTENCEPIECE_MODEL))
     assert type(auto).__name__ == "CamembertTokenizer"
     assert len(auto) == len(pieces) + 5 == len(tokenizer.vocabulary) == 80
     names = ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>", "<mask>"]
@@ -134,20 +135,20 @@ def test_folders_that_transformers_would_load_as_unk(tmp_path, tokenizer_folder)
     with pytest.raises(UserError, match=r"missing .it holds no SentencePiece model"):
         load_tokenizer(tmp_path / "empty")
     misnamed = shutil.copytree(tokenizer_folder, tmp_path / "misnamed")
-    (misnamed / MODEL).rename(misnamed / "spiece.model")
+    (misnamed / SENTENCEPIECE_MODEL).rename(misnamed / "spiece.model")
     with pytest.raises(UserError, match=r"is missing \(it holds spiece.model\); .* exactly that name"):
         load_tokenizer(misnamed)
 
 
 def test_a_file_that_is_no_model(tmp_path):
-    (tmp_path / MODEL).write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    (tmp_path / SENTENCEPIECE_MODEL).write_bytes(b"version https://git-lfs.github.com/spec/v1")
     with pytest.raises(UserError, match="is not a SentencePiece model") as raised:
         load_tokenizer(tmp_path)
     assert "git-lfs" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_a_model_of_another_layout(tmp_path):
-    with open(tmp_path / MODEL, "wb") as file:
+    with open(tmp_path / SENTENCEPIECE_MODEL, "wb") as file:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(TEXTS), model_writer=file, vocab_size=80, minloglevel=2,
             pad_id=0, bos_id=1, eos_id=2, unk_id=3,

@@ -96,6 +96,7 @@ def write_corpus(vocabulary: Vocabulary) -> WriteCorpus:
             vocab_size=len(vocabulary),
             build={},
             sources=written,
+            paths={},
         ).save(folder)
         return open_corpus(folder)
 

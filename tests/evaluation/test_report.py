@@ -65,6 +65,13 @@ def test_the_difference_is_paired_by_seed(two_models):
     )
 
 
+def test_the_tables_come_first_and_how_to_read_them_last(two_models):
+    lines = report(two_models).splitlines()
+    assert lines[:3] == ["# Entity recognition after fine-tuning", "", "## EMEA"]
+    last = max(number for number, line in enumerate(lines) if line.startswith("|"))
+    assert [line for line in lines[last + 1 :] if line][:2] == ["## How to read", row(report(two_models), "- **F1**")]
+
+
 def test_the_ledger_adds_up(two_models):
     ledger = [line for line in report(two_models).splitlines() if line.startswith("| bio |")][-1]
     assert ledger == "| bio | 2200 | 1820 | 337 | 41 | 2 | 0 |"

@@ -35,7 +35,9 @@ def write(folder, documents):
     entry = ShardEntry("a/train-00000.arrow", len(documents), tokens, path.stat().st_size, files.sha256_file(path))
     sources = {"a": Source("CC0", {"train": Split(len(documents), tokens, tokens, (entry,))})}
     digests = files.sha256_file(model), files.sha256_file(folder / "vocabulary.json")
-    Manifest(FORMAT, *digests, len(VOCABULARY), {"recipe": {"x": 1.5, "y": [1, None]}}, sources).save(folder)
+    Manifest(
+        FORMAT, *digests, len(VOCABULARY), {"recipe": {"x": 1.5, "y": [1, None]}}, sources, {"a": str(folder)}
+    ).save(folder)
     return open_corpus(folder)
 
 
