@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForMaskedLM, CamembertConfig
 
-from camembert_bio.errors import UserError, nearest
+from camembert_bio.errors import Mistakes, UserError, nearest
 from camembert_bio.model import packed_attention
 
 SUPPORTED = ("camembert", "roberta", "xlm-roberta")
@@ -29,6 +30,9 @@ CAMEMBERT_BASE: Mapping[str, Any] = {
     "eos_token_id": 6,
 }
 
+# What transformers and torch raise for a shape that is no encoder (num_attention_heads 0, hidden_act "gleu", ...).
+_REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AssertionError, StrictDataclassError)
+
 
 def new_encoder(path: Path | None, options: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
     """The encoder that a run starts from: a folder's, or new weights of a configuration."""
@@ -39,18 +43,22 @@ def build_encoder(options: Mapping[str, Any], vocab_size: int, seed: int) -> Any
     """A CamemBERT with new weights: camembert-base's shape, changed by `options`.
 
     The weights are drawn by torch's generator seeded with `seed`, so that every rank draws the same.
-    Raises `UserError` on an option that CamembertConfig does not have or refuses.
+    Raises `UserError` on every option that CamembertConfig does not have, or on what it refuses.
     """
     known = set(CamembertConfig().to_dict())
-    if unknown := sorted(options.keys() - known):
-        raise UserError(f"model.config.{unknown[0]}: unknown option ({nearest(unknown[0], known)})")
+    mistakes = Mistakes()
+    for name in sorted(options.keys() - known):
+        mistakes.messages.append(f"model.config.{name}: unknown option ({nearest(name, known)})")
+    if "vocab_size" in options:
+        mistakes.messages.append("model.config.vocab_size: the corpus' tokenizer decides it; remove this option")
+    mistakes.raise_any("model.config cannot be used:")
     try:
         config = CamembertConfig(**{**CAMEMBERT_BASE, **options, "vocab_size": vocab_size})
         packed_attention.register()
         torch.manual_seed(seed)
         model = AutoModelForMaskedLM.from_config(config, attn_implementation=packed_attention.NAME)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"model.config is refused by transformers: {error}") from error
+    except _REFUSALS as error:
+        raise UserError(f"model.config is refused by transformers ({_reason(error)})") from error
     return model
 
 
@@ -62,7 +70,10 @@ def load_encoder(folder: Path) -> Any:
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"model.path {folder} has no config.json; give a transformers model folder")
-    model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    try:
+        model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    except (OSError, *_REFUSALS) as error:
+        raise UserError(f"model.path {folder}: config.json is refused ({_reason(error)})") from error
     if model_type not in SUPPORTED:
         raise UserError(
             f"model.path {folder} is a {model_type!r}; packed attention is proven for {', '.join(SUPPORTED)} only"
@@ -77,7 +88,7 @@ def load_encoder(folder: Path) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"model.path {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"model.path {folder} cannot be loaded ({_reason(error)})") from error
     missing = sorted(set(report["missing_keys"]) - set(model.all_tied_weights_keys))
     if missing:
         raise UserError(f"model.path {folder} lacks weights: {', '.join(missing[:5])}; give a masked-LM model folder")
@@ -98,15 +109,20 @@ def check_encoder(model: Any, seq_length: int, vocab_size: int) -> None:
     the head is tied to the embeddings. Raises `UserError` with every mistake.
     """
     config = model.config
+    mistakes = Mistakes()
     if config.vocab_size != vocab_size:
-        raise UserError(
+        mistakes.messages.append(
             f"the model has {config.vocab_size} embeddings, the corpus' tokenizer {vocab_size} ids; "
             "build the corpus with the model's own tokenizer"
         )
     positions = config.max_position_embeddings - config.pad_token_id - 1
     if seq_length > positions:
-        raise UserError(f"seq_length {seq_length} is over the model's {positions} positions; use at most {positions}")
-    assert_tied(model)
+        mistakes.messages.append(
+            f"seq_length {seq_length} is over the model's {positions} positions; use at most {positions}"
+        )
+    with mistakes.noted():
+        assert_tied(model)
+    mistakes.raise_any("the model does not fit:")
 
 
 def assert_tied(model: Any) -> None:
@@ -116,6 +132,11 @@ def assert_tied(model: Any) -> None:
         model.get_output_embeddings().weight, embeddings
     ):
         raise UserError("the masked-LM head is not tied to the embeddings; load with tie_word_embeddings=true")
+
+
+def _reason(error: Exception) -> str:
+    """The error on one line, with its type: a KeyError or an AssertionError says little without it."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def num_parameters(model: torch.nn.Module) -> int:

@@ -17,7 +17,7 @@ import torch
 from camembert_bio import config, ranks
 from camembert_bio.data.batch import Batch
 from camembert_bio.data.order import accumulation_steps
-from camembert_bio.errors import UserError, nearest
+from camembert_bio.errors import Mistakes, UserError, nearest
 from camembert_bio.model.objective import MaskedLM
 from camembert_bio.pretrain import optimizer_state
 from camembert_bio.pretrain.recipe import Pretrain
@@ -40,7 +40,7 @@ RECIPE_OWNS = {
 def read_ds_config(name: str) -> dict[str, Any]:
     """A DeepSpeed configuration by path, or by the name of one that the package ships.
 
-    Raises `UserError` when it is not found, or sets what the recipe owns.
+    Raises `UserError` when it is not found, or with all that it sets of what the recipe owns.
     """
     path = Path(name)
     if not path.is_file():
@@ -50,8 +50,10 @@ def read_ds_config(name: str) -> dict[str, Any]:
             raise UserError(f"ds_config {name!r} is neither a file nor shipped ({nearest(name, known)})")
         path = shipped / f"{name}.json"
     values = config.read_json(path)
+    mistakes = Mistakes()
     for key in sorted(values.keys() & RECIPE_OWNS.keys()):
-        raise UserError(f"{path} sets {key!r}, which belongs to the recipe's {RECIPE_OWNS[key]}; remove it there")
+        mistakes.messages.append(f"{path} sets {key!r}, which belongs to the recipe's {RECIPE_OWNS[key]}; remove it")
+    mistakes.raise_any("the ds_config sets what the recipe owns:")
     return values
 
 
@@ -65,7 +67,10 @@ def init_distributed() -> None:
     if "RANK" not in os.environ:
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
         os.environ.update(alone, MASTER_PORT=str(ranks.free_port()))
-    if get_accelerator().device_name() == "cpu":
+    if get_accelerator().device_name() != "cpu":
+        # Object collectives use the current device, which is the first one on each rank until it is set.
+        get_accelerator().set_device(ranks.local_rank())
+    else:
         # DeepSpeed would compile this operator at every first start on CPU (two minutes, g++ and
         # ninja needed, a kill leaves a lock that hangs the next run); weights are the same without.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

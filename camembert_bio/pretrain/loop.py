@@ -9,20 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camembert_bio import ranks
+from camembert_bio import config, files, ranks
 from camembert_bio.data.loader import EvaluationLoader, Loader
-from camembert_bio.data.order import accumulation_steps
-from camembert_bio.data.windows import load_windows
 from camembert_bio.errors import EXIT_DONE, EXIT_RESUMABLE, DoNotRequeueError
 from camembert_bio.model import encoder as encoders
-from camembert_bio.pretrain import checkpoint, optimizer_state, run_folder
-from camembert_bio.pretrain.engine import Engine, engine_settings, init_distributed
+from camembert_bio.pretrain import checkpoint, optimizer_state, preflight, run_folder
+from camembert_bio.pretrain.engine import Engine, init_distributed
 from camembert_bio.pretrain.metrics import Metrics
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.saving import Saver
 from camembert_bio.pretrain.schedule import learning_rate, num_steps, tokens_per_step
 from camembert_bio.pretrain.stopping import StopRequests
-from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus, open_corpus
+from camembert_bio.shards.manifest import open_corpus, verify
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +36,13 @@ class Run:
     folder: Path
     step: int
     loader: Loader
-    heldout: EvaluationLoader
+    heldout: EvaluationLoader | None
+    """None when the corpus holds nothing out."""
     engine: Engine
     saver: Saver
     requests: StopRequests
-    identity: dict[str, Any]
-    """Hashes that each checkpoint's state repeats."""
+    provenance: dict[str, Any]
+    """Hashes of recipe and corpus, and the world size: in each checkpoint, and in the events of a start."""
     lock: Any
     """Open handle of the lock file on rank 0."""
 
@@ -81,9 +80,10 @@ def pretrain(recipe: Pretrain) -> int:
 def train(run: Run, metrics: Metrics | None) -> int:
     """Steps from `run.step` to the end: agree, step, log, evaluate, save. Collective."""
     recipe, total = run.recipe, num_steps(run.recipe)
-    loss_sum, masked, busy_s, logged_step = 0.0, 0.0, 0.0, run.step
+    loss_sum, masked, busy_s, wait_s, logged_step = 0.0, 0.0, 0.0, 0.0, run.step
+    began = time.monotonic()  # of a step: when its batch is asked for
     for _, micro_batches in zip(range(run.step, total), run.loader.iterate(run.step), strict=False):
-        started = time.monotonic()
+        wait_s += time.monotonic() - began
         num_masked, stop, save = _agree(run, sum(batch.num_masked for batch in micro_batches))
         if stop or save:
             run.saver.save(run.engine.deepspeed, run.step, _state(run))
@@ -96,60 +96,59 @@ def train(run: Run, metrics: Metrics | None) -> int:
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise DoNotRequeueError(_divergence(run, loss, norm))
         run.step += 1
-        loss_sum, masked, busy_s = loss_sum + loss, masked + num_masked, busy_s + time.monotonic() - started
+        loss_sum, masked, busy_s = loss_sum + loss, masked + num_masked, busy_s + time.monotonic() - began
         last = run.step == total
         if metrics is not None:
             metrics.advance()
         if run.step % recipe.log_every_steps == 0 or last:
-            tokens = (run.step - logged_step) * tokens_per_step(recipe)
+            num_logged = run.step - logged_step
             scalars = {
                 "train/loss": loss_sum / max(1.0, masked),
                 "train/learning_rate": rate,
                 "train/gradient_norm": norm,
-                "speed/tokens_per_s": tokens / busy_s,
+                "speed/tokens_per_s": num_logged * tokens_per_step(recipe) / busy_s,
+                "speed/data_wait_s": wait_s / num_logged,
             }
             if metrics is not None:
                 metrics.write(run.step, run.step * tokens_per_step(recipe), scalars)
                 metrics.say(run.step, scalars)
-            loss_sum, masked, busy_s, logged_step = 0.0, 0.0, 0.0, run.step
+            loss_sum, masked, busy_s, wait_s, logged_step = 0.0, 0.0, 0.0, 0.0, run.step
         if run.step % recipe.evaluation.every_steps == 0 or last:
             _evaluate(run, metrics)
         if run.step % recipe.checkpoint.every_steps == 0 or last:
             run.saver.save(run.engine.deepspeed, run.step, _state(run))
+        began = time.monotonic()
     return EXIT_DONE
 
 
 def _set_up(recipe: Pretrain) -> Run:
     """Refuse what must be refused, take the folder, build the engine, restore. Collective."""
-    with ranks.shared_errors():
-        # Before the folder is taken: a refusal leaves nothing behind.
-        micro_batches = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, ranks.world_size())
-        engine_settings(recipe, micro_batches)
-        corpus = open_corpus(recipe.corpus)
-        handle = run_folder.take(recipe.output) if ranks.is_main() else None
-        if run_folder.has_begun(recipe.output):
-            run_folder.check_same(recipe.output, recipe, corpus)
-        if ranks.is_main():
-            for split in (TRAIN, VALIDATION):
-                load_windows(corpus, split, recipe.seq_length)  # built once; the other ranks read it
-    with ranks.shared_errors():
-        loader, heldout = _loaders(recipe, corpus)
     begun = ranks.broadcast(run_folder.has_begun(recipe.output))
+    ready = _examine(recipe, begun)
+    with ranks.shared_errors():
+        # After every check: a refusal leaves nothing behind.
+        handle = run_folder.take(recipe.output, begun) if ranks.is_main() else None
+        loader, heldout = _loaders(recipe, ready)
     found = checkpoint.choose(recipe.output) if begun else None
     with ranks.shared_errors():
-        encoder = _encoder(recipe, corpus, found)
-    parameters = encoders.num_parameters(encoder)  # before ZeRO 3 cuts them into pieces
-    engine = Engine(recipe, encoder)
-    identity = {"corpus_hash": corpus.manifest.hash, "world_size": ranks.world_size()}
+        if found is not None:
+            checkpoint.load_into(ready.encoder, checkpoint.read_model(found))
+    parameters = encoders.num_parameters(ready.encoder)  # before ZeRO 3 cuts them into pieces
+    engine = Engine(recipe, ready.encoder)
+    provenance = {
+        "corpus_hash": ready.corpus.manifest.hash,
+        "recipe_hash": files.sha256_json(config.to_dict(recipe)),
+        "world_size": ranks.world_size(),
+    }
     saver = Saver(recipe.output, recipe.checkpoint.keep)
-    run = Run(recipe, recipe.output, 0, loader, heldout, engine, saver, StopRequests(recipe.output), identity, handle)
+    run = Run(recipe, recipe.output, 0, loader, heldout, engine, saver, StopRequests(recipe.output), provenance, handle)
     if found is None:
         if ranks.is_main():
-            run_folder.save_model_files(run.folder, encoder.config.to_dict(), corpus)
+            run_folder.save_model_files(run.folder, ready.encoder.config.to_dict(), ready.corpus)
         run.saver.save(engine.deepspeed, 0, _state(run))
         run.saver.wait()
         if ranks.is_main():
-            run_folder.mark_begun(run.folder, recipe, corpus)
+            run_folder.mark_begun(run.folder, recipe, ready.corpus)
     else:
         run.step = int(checkpoint.read_state(found)["step"])
         masters, moments = checkpoint.read_model(found), checkpoint.read_optimizer(found)
@@ -158,10 +157,26 @@ def _set_up(recipe: Pretrain) -> Run:
     return run
 
 
-def _loaders(recipe: Pretrain, corpus: Corpus) -> tuple[Loader, EvaluationLoader]:
-    """This rank's share of the training windows and of the held-out ones."""
+def _examine(recipe: Pretrain, begun: bool) -> preflight.Ready:
+    """Every check on every rank, rank 0 first: it makes the tables of windows that the others read. Collective.
+
+    One rank of each node hashes the corpus, all of them at once.
+    """
+    with ranks.shared_errors():
+        if ranks.is_main():
+            ready = preflight.examine(recipe, ranks.world_size(), begun)
+        elif ranks.local_rank() == 0:
+            verify(open_corpus(recipe.corpus))
+    with ranks.shared_errors():
+        if not ranks.is_main():
+            ready = preflight.examine(recipe, ranks.world_size(), begun, verified=True)
+    return ready
+
+
+def _loaders(recipe: Pretrain, ready: preflight.Ready) -> tuple[Loader, EvaluationLoader | None]:
+    """This rank's share of the training windows, and of the held-out ones if there are any."""
     loader = Loader(
-        corpus,
+        ready.corpus,
         seq_length=recipe.seq_length,
         seed=recipe.seed,
         global_batch_size=recipe.global_batch_size,
@@ -172,8 +187,11 @@ def _loaders(recipe: Pretrain, corpus: Corpus) -> tuple[Loader, EvaluationLoader
         whole_word=recipe.objective.whole_word,
         repeats=recipe.source_repeats,
     )
+    if ready.num_heldout == 0:
+        _say("%s holds no text out (validation_fraction 0): no held-out loss in this run", ready.corpus.folder)
+        return loader, None
     heldout = EvaluationLoader(
-        corpus,
+        ready.corpus,
         seq_length=recipe.seq_length,
         micro_batch_size=recipe.micro_batch_size,
         rank=ranks.rank(),
@@ -183,18 +201,6 @@ def _loaders(recipe: Pretrain, corpus: Corpus) -> tuple[Loader, EvaluationLoader
         max_windows=recipe.evaluation.max_windows,
     )
     return loader, heldout
-
-
-def _encoder(recipe: Pretrain, corpus: Corpus, found: Path | None) -> Any:
-    """The encoder with the weights it starts from: the checkpoint's, a folder's, or new ones."""
-    vocab_size = len(corpus.vocabulary)
-    if found is not None:
-        encoder = encoders.rebuild_encoder(recipe.output / run_folder.MODEL_CONFIG)
-        checkpoint.load_into(encoder, checkpoint.read_model(found))
-    else:
-        encoder = encoders.new_encoder(recipe.model.path, recipe.model.config, vocab_size, recipe.seed)
-    encoders.check_encoder(encoder, recipe.seq_length, vocab_size)
-    return encoder
 
 
 def _agree(run: Run, num_masked: int) -> tuple[float, bool, bool]:
@@ -207,7 +213,9 @@ def _agree(run: Run, num_masked: int) -> tuple[float, bool, bool]:
 
 
 def _evaluate(run: Run, metrics: Metrics | None) -> None:
-    """Held-out loss: the mean over all its masked tokens, equal for every layout. Collective."""
+    """Held-out loss, if there is held-out text: the mean over its masked tokens, equal for every layout. Collective."""
+    if run.heldout is None:
+        return
     loss_sum, masked = 0.0, 0
     for batch in run.heldout:
         loss_sum += run.engine.evaluate(batch)
@@ -221,7 +229,8 @@ def _evaluate(run: Run, metrics: Metrics | None) -> None:
 
 
 def _state(run: Run) -> dict[str, Any]:
-    return {"step": run.step, "tokens": run.step * tokens_per_step(run.recipe), **run.identity}
+    tokens = run.step * tokens_per_step(run.recipe)
+    return {"step": run.step, "tokens": tokens, "recipe": config.to_dict(run.recipe), **run.provenance}
 
 
 def _divergence(run: Run, loss: float, norm: float) -> str:
@@ -233,8 +242,11 @@ def _divergence(run: Run, loss: float, norm: float) -> str:
 
 def _announce(run: Run, parameters: int, resumed: bool) -> None:
     recipe = run.recipe
-    if ranks.is_main():
-        run_folder.event(run.folder, "resumed" if resumed else "started", step=run.step, **run.identity)
+    if ranks.is_main() and resumed:
+        changed = run_folder.changed_options(run.folder, recipe)
+        run_folder.event(run.folder, "resumed", step=run.step, changed=changed, **run.provenance)
+    elif ranks.is_main():
+        run_folder.event(run.folder, "started", step=run.step, **run.provenance)
     _say(
         "%s: %s at step %d of %d, %.1f M parameters, %d rank(s) x %d accumulation x %d windows of %d, %s, %s on %s",
         run.folder,

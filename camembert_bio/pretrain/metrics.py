@@ -32,7 +32,7 @@ class Metrics:
         _drop_after(run / METRICS, step)
         self._file = open(run / METRICS, "a")  # noqa: SIM115 (open as long as the run)
         # Points past the checkpoint were written by the process that was killed.
-        self._board = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1 if step else None)
+        self._board = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
         bar = log.terminal()
         self._bar = tqdm(total=total_steps, initial=step, unit="step", dynamic_ncols=True) if bar else None
 

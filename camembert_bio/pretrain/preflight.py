@@ -1,79 +1,116 @@
-"""Everything about a run that can be refused, or told, before a device is touched."""
+"""Everything about a run that can be refused, or told, before a device or a folder is touched."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from camembert_bio.data.loader import Loader
-from camembert_bio.data.order import accumulation_steps
+from camembert_bio.data.order import Order, accumulation_steps
 from camembert_bio.data.windows import load_windows
-from camembert_bio.errors import UserError, raise_all
+from camembert_bio.errors import Mistakes
 from camembert_bio.model import encoder as encoders
+from camembert_bio.model.tokenizer import check_tokenizer
 from camembert_bio.pretrain import run_folder
 from camembert_bio.pretrain.engine import engine_settings
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.schedule import num_steps, tokens_per_step
-from camembert_bio.shards.manifest import VALIDATION, Corpus, open_corpus, verify
+from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus, open_corpus, verify
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a run starts from, once nothing stands against it."""
+
+    corpus: Corpus
+    encoder: Any
+    """With the weights that a new run starts from; of a run that has begun, its shape alone."""
+    order: Order
+    num_heldout: int
+    """Windows of the held-out split; 0 without one, and then nothing is evaluated."""
+
+
+def examine(recipe: Pretrain, world_size: int, begun: bool, verified: bool = False) -> Ready:
+    """Make every check of a run on `world_size` ranks. Not collective; leaves only tables of windows in the corpus.
+
+    `begun` says whether the run is resumed, `verified` that the corpus was hashed already. Raises
+    `UserError` with all mistakes at once, `RunError` when the corpus' files are not what its manifest says.
+    """
+    mistakes = Mistakes()
+    accumulation = 1
+    with mistakes.noted():
+        accumulation = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, world_size)
+    with mistakes.noted():
+        engine_settings(recipe, accumulation)
+    with mistakes.noted():
+        run_folder.check_free(recipe.output)
+    with mistakes.noted():
+        corpus = open_corpus(recipe.corpus)
+        if not verified:
+            verify(corpus)  # before windows are made of its shards: their table stays
+        ready = _examine_corpus(recipe, corpus, begun)
+    mistakes.raise_any("the run cannot start:")
+    return ready
 
 
 def check(recipe: Pretrain, world_size: int) -> dict[str, Any]:
     """What `pretrain` would work with on `world_size` ranks, after every check that it makes.
 
-    Hashes the whole corpus. Raises `UserError` with all mistakes at once.
+    Hashes the whole corpus. Raises what `examine` raises.
     """
     encoders.quiet_transformers()
-    corpus = open_corpus(recipe.corpus)
-    verify(corpus)
-    mistakes: list[str] = []
-    accumulation = _try(mistakes, accumulation_steps, recipe.global_batch_size, recipe.micro_batch_size, world_size)
-    _try(mistakes, engine_settings, recipe, accumulation or 1)
-    encoder = _try(mistakes, _encoder, recipe, corpus)
-    if run_folder.has_begun(recipe.output):
-        _try(mistakes, run_folder.check_same, recipe.output, recipe, corpus)
-    heldout = _try(mistakes, load_windows, corpus, VALIDATION, recipe.seq_length)
-    order = _try(mistakes, _loader, recipe, corpus)
-    raise_all(f"{len(mistakes)} mistakes:", mistakes)
-    steps = num_steps(recipe)
+    begun = run_folder.has_begun(recipe.output)
+    ready = examine(recipe, world_size, begun)
+    steps, windows = num_steps(recipe), ready.order.epoch_length
     return {
-        "parameters": encoders.num_parameters(encoder),
+        "parameters": encoders.num_parameters(ready.encoder),
         "ranks": world_size,
-        "gradient_accumulation_steps": accumulation,
+        "gradient_accumulation_steps": accumulation_steps(
+            recipe.global_batch_size, recipe.micro_batch_size, world_size
+        ),
         "steps": steps,
         "tokens": steps * tokens_per_step(recipe),
-        "windows_per_epoch": order.epoch_length,
-        "epochs": round(steps * recipe.global_batch_size / order.epoch_length, 3),
-        "window_fill": round(order.table.fill, 4),
-        "heldout_windows": min(len(heldout), recipe.evaluation.max_windows),
-        "resumes": run_folder.has_begun(recipe.output),
+        "windows_per_epoch": windows,
+        "epochs": round(steps * recipe.global_batch_size / windows, 3),
+        "window_fill": round(ready.order.table.fill, 4),
+        "heldout_windows": min(ready.num_heldout, recipe.evaluation.max_windows),
+        "resumes": begun,
     }
 
 
-def _try(mistakes: list[str], function: Any, *arguments: Any) -> Any:
-    """The function's value, or None with its mistake added to the list."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        mistakes.append(str(error))
-        return None
+def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool) -> Ready:
+    """The checks that need the corpus: of the model, the windows, the run that has begun."""
+    mistakes = Mistakes()
+    num_heldout = 0
+    with mistakes.noted():
+        encoder = _encoder(recipe, corpus, begun)
+    with mistakes.noted():
+        order = Order(
+            load_windows(corpus, TRAIN, recipe.seq_length),
+            recipe.seed,
+            recipe.source_repeats,
+            recipe.global_batch_size,
+        )
+    with mistakes.noted():
+        if any(shard.tokens for _, shard in corpus.manifest.shards(VALIDATION)):
+            num_heldout = len(load_windows(corpus, VALIDATION, recipe.seq_length))
+    with mistakes.noted():
+        if begun:
+            run_folder.check_same(recipe.output, recipe, corpus)
+    mistakes.raise_any(f"model and corpus {corpus.folder}:")
+    return Ready(corpus, encoder, order, num_heldout)
 
 
-def _encoder(recipe: Pretrain, corpus: Corpus) -> Any:
-    encoder = encoders.new_encoder(recipe.model.path, recipe.model.config, len(corpus.vocabulary), recipe.seed)
-    encoders.check_encoder(encoder, recipe.seq_length, len(corpus.vocabulary))
+def _encoder(recipe: Pretrain, corpus: Corpus, begun: bool) -> Any:
+    """The encoder that the run starts from, checked against the corpus; of one that has begun, its shape."""
+    if begun:
+        return encoders.rebuild_encoder(recipe.output / run_folder.MODEL_CONFIG)
+    vocab_size = len(corpus.vocabulary)
+    encoder = encoders.new_encoder(recipe.model.path, recipe.model.config, vocab_size, recipe.seed)
+    mistakes = Mistakes()
+    with mistakes.noted():
+        encoders.check_encoder(encoder, recipe.seq_length, vocab_size)
+    if recipe.model.path is not None:
+        with mistakes.noted():
+            check_tokenizer(recipe.model.path, corpus)
+    mistakes.raise_any(f"model.path {recipe.model.path} does not fit:")
     return encoder
-
-
-def _loader(recipe: Pretrain, corpus: Corpus) -> Any:
-    """The order of a single rank: it raises what the sources and lengths give reason to."""
-    return Loader(
-        corpus,
-        seq_length=recipe.seq_length,
-        seed=recipe.seed,
-        global_batch_size=recipe.global_batch_size,
-        micro_batch_size=recipe.global_batch_size,
-        rank=0,
-        world_size=1,
-        mlm_probability=recipe.objective.mlm_probability,
-        whole_word=recipe.objective.whole_word,
-        repeats=recipe.source_repeats,
-    ).order
