@@ -35,6 +35,11 @@ OFFLINE = {
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+_CODES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((UserError, PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError), EXIT_USER_MISTAKE),
+    ((DoNotRequeueError,), EXIT_DO_NOT_REQUEUE),
+    ((RunError, OSError), EXIT_FAILED),
+)
 RECIPE_HELP = "YAML file, or the name of a shipped recipe (demo, camembert_bio_2024)"
 
 
@@ -65,21 +70,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """The verb's exit code; our own errors become one message."""
+    """The verb's exit code; an error becomes one message."""
     try:
         return int(options.run(options))
-    except UserError as error:
-        return _report(error, EXIT_USER_MISTAKE)
-    except DoNotRequeueError as error:
-        return _report(error, EXIT_DO_NOT_REQUEUE)
-    except RunError as error:
-        return _report(error, EXIT_FAILED)
-    except OSError as error:
-        mistake = isinstance(error, (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError))
-        return _report(error, EXIT_USER_MISTAKE if mistake else EXIT_FAILED)
     except KeyboardInterrupt:
         return _report("interrupted", 128 + signal.SIGINT)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (the last one who can keep text out of a traceback)
+        for kinds, code in _CODES:
+            if isinstance(error, kinds):
+                return _report(error, code)
         return _report(_unexpected(error, options.verbose), EXIT_FAILED)
 
 

@@ -64,10 +64,10 @@ def test_overrides_may_follow_options(tmp_path: Path) -> None:
 
 SECRET = "Madame Lefort"
 
-WITH_VERB = f"""
+WITH_VERB = """
 import sys, camembert_bio.cli as cli
 def fail(options):
-    {{}}
+    {}
 cli._report_verb = fail
 cli.main(["report", "results", *sys.argv[1:]])
 """
