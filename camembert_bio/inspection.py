@@ -1,4 +1,4 @@
-"""What a folder holds: a corpus, a run, a checkpoint, a model, or results of fine-tuning."""
+"""What a path holds: a corpus, one of its shards, a run, a checkpoint, a model, or results of fine-tuning."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from camembert_bio.errors import UserError
 
 
 def inspect(path: Path, document: str | None = None) -> dict[str, Any]:
-    """A description of the folder, its hashes verified; `document` decodes one of a corpus by id.
+    """A description of a folder or a shard, its hashes verified; `document` decodes one of a corpus by id.
 
-    Raises `UserError` when the folder is none of ours.
+    Raises `UserError` when the path holds nothing of ours.
     """
     if (path / "corpus.json").is_file():
         return _corpus(path, document)
@@ -24,7 +24,11 @@ def inspect(path: Path, document: str | None = None) -> dict[str, Any]:
         return _checkpoint(path)
     if (path / "config.json").is_file():
         return _model(path)
-    raise UserError(f"{path} is no corpus, run, checkpoint or model folder; check the path")
+    if (path / "finetune.json").is_file():
+        return _results(path)
+    if path.suffix == ".arrow" and path.is_file():
+        return _shard(path)
+    raise UserError(f"{path} is no corpus, run, checkpoint or model folder, no results of finetune and no shard; check the path")
 
 
 def _corpus(path: Path, document: str | None) -> dict[str, Any]:
@@ -33,6 +37,28 @@ def _corpus(path: Path, document: str | None) -> dict[str, Any]:
     if document is not None:
         return {"document": document, "text": decode(path, document)}
     return {"kind": "corpus", **describe(path)}
+
+
+def _shard(path: Path) -> dict[str, Any]:
+    """Counts of one shard; its hash is for comparison with `corpus.json`."""
+    from camembert_bio import files
+    from camembert_bio.shards.format import open_shard
+
+    shard = open_shard(path)
+    return {
+        "kind": "shard",
+        "documents": len(shard),
+        "tokens": len(shard.input_ids),
+        "dtype": str(shard.input_ids.dtype),
+        "bytes": path.stat().st_size,
+        "sha256": files.sha256_file(path),
+    }
+
+
+def _results(path: Path) -> dict[str, Any]:
+    from camembert_bio.evaluation.inspect import describe
+
+    return {"kind": "results", **describe(path)}
 
 
 def _run(path: Path) -> dict[str, Any]:
@@ -55,7 +81,8 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     from camembert_bio.pretrain import checkpoint
 
     problem = checkpoint.problem_of(path)
-    return {"kind": "checkpoint", "verified": problem is None, "problem": problem, **checkpoint.read_state(path)}
+    state = {} if problem else checkpoint.read_state(path)
+    return {"kind": "checkpoint", "verified": problem is None, "problem": problem, **state}
 
 
 def _model(path: Path) -> dict[str, Any]:

@@ -91,48 +91,59 @@ Ne jetez rien à l'évier ni à la poubelle : rapportez au pharmacien ce que vou
 
 def write_leaflet(dice: Dice) -> Draft:
     """One leaflet of about 5 kB: sections with headings, one paragraph a line; in one of four, all in one line."""
-    case, draft = Case(dice), Draft()
-
-    def put(template: str) -> None:
-        draft.sentence(template, case.context(), dice, "\n")
-
-    def put_some(templates: tuple[str, ...], least: int, bullet: str = "") -> None:
-        for template in dice.sample(templates, dice.between(least, len(templates))):
-            put(bullet + template)
-
-    put("NOTICE : {brand} {dose} mg, [comprimé|comprimé pelliculé|gélule|solution buvable]")
-    put("{drug}")
-    for template in (*_INTRODUCTION, "Contenu de cette notice", *_SURVEY):
-        put(template)
-    put("1. CE QU'EST {brand} ET CE QU'IL SOIGNE")
-    put("Classe : {fam}, médicament {de:field}.")
-    put_some(_USE, 3)
-    put("2. CE QU'IL FAUT SAVOIR AVANT LA PREMIÈRE PRISE")
-    put("Ne prenez jamais {brand} :")
-    put_some(_NEVER, 3, "· ")
-    put("Avertissements et précautions")
-    put(_STANDARD_CAUTION[0])
-    put_some(_CAUTION, 3)
-    put("Autres médicaments et {brand}")
-    put(_STANDARD_CAUTION[1])
-    put_some(_INTERACTION, 2, "· ")
-    for template in _STANDARD_CAUTION[2:]:
-        put(template)
-    put("3. LA BONNE FAÇON DE PRENDRE {brand}")
-    put(_STANDARD_DOSE[0])
-    put_some(_DOSE, 2)
-    for template in _STANDARD_DOSE[1:]:
-        put(template)
-    _effects(case, draft, dice)
-    put("5. LA CONSERVATION DU PRODUIT")
-    for template in _STORAGE:
-        put(template)
-    put("6. LE CONTENU DE LA BOÎTE")
-    _content(case, draft, dice)
+    leaflet = _Leaflet(dice)
+    _opening(leaflet)
+    _precautions(leaflet)
+    leaflet.put("3. LA BONNE FAÇON DE PRENDRE {brand}", _STANDARD_DOSE[0])
+    leaflet.put_some(_DOSE, 2)
+    leaflet.put(*_STANDARD_DOSE[1:])
+    _effects(leaflet.case, leaflet.draft, dice)
+    leaflet.put("5. LA CONSERVATION DU PRODUIT", *_STORAGE)
+    leaflet.put("6. LE CONTENU DE LA BOÎTE")
+    _content(leaflet.case, leaflet.draft, dice)
+    draft = leaflet.draft
     draft.finish()
     if dice.chance(0.25):
         draft.text = draft.text.replace("\n", " ")
     return draft
+
+
+class _Leaflet:
+    """A leaflet while it is written: one case, and what stands so far."""
+
+    def __init__(self, dice: Dice) -> None:
+        self.case = Case(dice)
+        self.draft = Draft()
+        self._dice = dice
+
+    def put(self, *templates: str) -> None:
+        """Add each template as a line."""
+        for template in templates:
+            self.draft.sentence(template, self.case.context(), self._dice, "\n")
+
+    def put_some(self, templates: tuple[str, ...], least: int, bullet: str = "") -> None:
+        """Add at least so many of the templates, drawn."""
+        for template in self._dice.sample(templates, self._dice.between(least, len(templates))):
+            self.put(bullet + template)
+
+
+def _opening(leaflet: _Leaflet) -> None:
+    """The title, the standard sentences with the table of contents, and what the medicine is for."""
+    leaflet.put("NOTICE : {brand} {dose} mg, [comprimé|comprimé pelliculé|gélule|solution buvable]", "{drug}")
+    leaflet.put(*_INTRODUCTION, "Contenu de cette notice", *_SURVEY)
+    leaflet.put("1. CE QU'EST {brand} ET CE QU'IL SOIGNE", "Classe : {fam}, médicament {de:field}.")
+    leaflet.put_some(_USE, 3)
+
+
+def _precautions(leaflet: _Leaflet) -> None:
+    """When not to take it, warnings, and other medicines."""
+    leaflet.put("2. CE QU'IL FAUT SAVOIR AVANT LA PREMIÈRE PRISE", "Ne prenez jamais {brand} :")
+    leaflet.put_some(_NEVER, 3, "· ")
+    leaflet.put("Avertissements et précautions", _STANDARD_CAUTION[0])
+    leaflet.put_some(_CAUTION, 3)
+    leaflet.put("Autres médicaments et {brand}", _STANDARD_CAUTION[1])
+    leaflet.put_some(_INTERACTION, 2, "· ")
+    leaflet.put(*_STANDARD_CAUTION[2:])
 
 
 def _effects(case: Case, draft: Draft, dice: Dice) -> None:

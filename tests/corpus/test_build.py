@@ -50,6 +50,11 @@ def test_every_document_is_in_the_shards_as_transformers_tokenises_it(corpus, to
     assert len(corpus.manifest.shards(TRAIN)) > 4
 
 
+def test_the_modules_that_build_a_corpus_load_no_torch():
+    code = "import sys, camembert_bio.corpus.build, camembert_bio.corpus.inspect; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_shards_open_with_datasets(corpus):
     from datasets import Dataset
 

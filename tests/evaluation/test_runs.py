@@ -12,6 +12,7 @@ from camembert_bio.errors import UserError
 from camembert_bio.evaluation.predictions import score
 from camembert_bio.evaluation.recipe import Finetune
 from camembert_bio.evaluation.runs import run_finetune
+from camembert_bio.inspection import inspect
 
 
 def run(values, **changes):
@@ -72,6 +73,25 @@ def test_every_score_is_recomputed_from_the_predictions(done):
     for name, values in scores.items():
         assert values == json.loads((done["output"] / name / "result.json").read_text())["scores"]
         assert values == score(done["output"] / name)
+
+
+def test_inspect_says_what_is_done(copied):
+    results = [json.loads((folder(copied, seed) / "result.json").read_text()) for seed in (0, 1)]
+    described = inspect(copied["output"])
+    (table,) = described.pop("scores")
+    assert described == {"kind": "results", "runs_done": 2, "runs_asked": 2, "unverified": []}
+    tiny = table["models"]["tiny"]
+    assert (table["task"], tiny["seeds"], tiny["ceiling"]) == ("drugs", [0, 1], 1.0)
+    assert tiny["f1"] == pytest.approx(sum(result["scores"]["f1"] for result in results) / 2, abs=1e-4)
+    assert "aspirine" not in str(table)
+    results[1]["scores"]["f1"] += 0.1
+    (folder(copied, 1) / "result.json").write_text(json.dumps(results[1]))
+    shutil.rmtree(folder(copied, 0))
+    described = inspect(copied["output"])
+    assert (described["runs_done"], described["unverified"]) == (1, ["drugs/tiny/seed-1"])
+    shutil.rmtree(folder(copied, 1))
+    with pytest.raises(UserError, match="holds no finished run"):
+        inspect(copied["output"])
 
 
 def test_finished_runs_are_skipped_and_new_seeds_added(copied):
