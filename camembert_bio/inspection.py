@@ -28,7 +28,9 @@ def inspect(path: Path, document: str | None = None) -> dict[str, Any]:
         return _results(path)
     if path.suffix == ".arrow" and path.is_file():
         return _shard(path)
-    raise UserError(f"{path} is no corpus, run, checkpoint or model folder, no results of finetune and no shard; check the path")
+    raise UserError(
+        f"{path} is no corpus, run, checkpoint or model folder, no results of finetune and no shard; check the path"
+    )
 
 
 def _corpus(path: Path, document: str | None) -> dict[str, Any]:
