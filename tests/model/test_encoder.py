@@ -48,7 +48,13 @@ def test_a_saved_encoder_loads_with_the_same_weights(encoder, tmp_path):
     ("options", "message"),
     [
         ({"hiden_size": 32}, r"model\.config\.hiden_size: unknown option \(did you mean 'hidden_size'\?\)"),
-        ({"hidden_size": 30, "num_attention_heads": 4}, r"model\.config is refused by transformers"),
+        ({"hiden_size": 32, "layers": 2}, r"(?s)model\.config\.hiden_size: unknown.*model\.config\.layers: unknown"),
+        ({"vocab_size": 32_005}, r"model\.config\.vocab_size: the corpus' tokenizer decides it"),
+        ({"hidden_size": 30, "num_attention_heads": 4}, r"model\.config is refused by transformers \(ValueError"),
+        ({"hidden_size": "wide"}, r"model\.config is refused by transformers .*hidden_size"),
+        ({"num_attention_heads": 0}, r"model\.config is refused by transformers \(ZeroDivisionError"),
+        ({"hidden_act": "gleu"}, r"model\.config is refused by transformers \(KeyError: 'gleu'"),
+        ({"max_position_embeddings": 1}, r"model\.config is refused by transformers \(AssertionError"),
     ],
 )
 def test_a_configuration_that_cannot_be_built_is_refused(options, message):
@@ -58,6 +64,13 @@ def test_a_configuration_that_cannot_be_built_is_refused(options, message):
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"has no config\.json; give a transformers model folder"):
+        load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"model_type": "camembear"}'])
+def test_a_configuration_that_cannot_be_read_is_refused(content, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"model\.path .*: config\.json is refused \(\w+Error: "):
         load_encoder(tmp_path)
 
 
@@ -88,6 +101,8 @@ def test_what_would_train_the_wrong_thing_is_refused(encoder):
         check_encoder(encoder, seq_length=64, vocab_size=121)
     with pytest.raises(UserError, match="seq_length 65 is over the model's 64 positions; use at most 64"):
         check_encoder(encoder, seq_length=65, vocab_size=120)
+    with pytest.raises(UserError, match=r"(?s)does not fit:.*embeddings.*positions"):
+        check_encoder(encoder, seq_length=65, vocab_size=121)
     untied = build_encoder({**OPTIONS, "tie_word_embeddings": False}, vocab_size=120, seed=0)
     with pytest.raises(UserError, match="the masked-LM head is not tied"):
         check_encoder(untied, seq_length=64, vocab_size=120)

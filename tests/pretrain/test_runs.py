@@ -11,12 +11,13 @@ import torch
 from processes import CLI, Job, run
 
 from camembert_bio import config
-from camembert_bio.errors import EXIT_DO_NOT_REQUEUE, EXIT_RESUMABLE, EXIT_USER_MISTAKE, UserError
+from camembert_bio.errors import EXIT_DO_NOT_REQUEUE, EXIT_DONE, EXIT_RESUMABLE, EXIT_USER_MISTAKE, UserError
 from camembert_bio.model.encoder import rebuild_encoder
 from camembert_bio.model.objective import MaskedLM
 from camembert_bio.pretrain import checkpoint, metrics, run_folder
 from camembert_bio.pretrain.engine import engine_settings
 from camembert_bio.pretrain.export import export
+from camembert_bio.pretrain.loop import pretrain
 from camembert_bio.pretrain.preflight import check
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.shards.manifest import open_corpus
@@ -91,14 +92,14 @@ def test_exports_that_are_refused(done, copy, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_a_damaged_checkpoint_is_passed_over_by_a_resumption_on_one_rank(done, copy, tiny, run_all):
+@pytest.mark.usefixtures("world_of_one")
+def test_a_damaged_checkpoint_is_passed_over_by_a_resumption_on_one_rank(done, copy, tiny):
     spoilt = checkpoint.complete(copy)[-1] / checkpoint.OPTIMIZER
     spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"\x7f\x01")
-    run_all([tiny(copy, checkpoint={"every_steps": 2, "keep": 2})], 1)
+    assert pretrain(built(tiny(copy, checkpoint={"every_steps": 2, "keep": 2}))) == EXIT_DONE
     again, first = ([p for p in metrics.read(folder) if "train/loss" in p] for folder in (copy, done))
     assert [point["step"] for point in again] == [1, 2, 3, 4]
-    # Dropout differs with the ranks, so the loss is close, not equal.
-    assert [p["train/loss"] for p in again] == pytest.approx([p["train/loss"] for p in first], rel=0.02)
+    assert again[:2] == first[:2], "the steps before the checkpoint were not run again"
     assert (checkpoint.folder_of(copy) / ".corrupt-step-00000004").is_dir()
 
 
@@ -152,19 +153,14 @@ def test_a_corpus_or_recipe_that_changed_under_a_run_is_refused(done, corpus, ti
         run_folder.check_same(done, built(tiny(done)), open_corpus(other))
 
 
-def test_a_run_folder_in_use_is_refused(copy):
+def test_a_run_folder_in_use_is_refused(copy, tiny, write_recipe):
     handle = run_folder.take(copy, begun=True)
     with pytest.raises(UserError, match=r"is in use by process .*wait for it, or touch .*STOP"):
         run_folder.take(copy, begun=True)
+    (output,) = run([*CLI, "pretrain", write_recipe(tiny(copy))], 1, expect=EXIT_USER_MISTAKE)
+    assert "is in use by process" in output and "Traceback" not in output
     handle.close()
     run_folder.take(copy, begun=True).close()
-
-
-def test_an_output_that_is_something_else_is_refused_and_kept(tmp_path):
-    (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(UserError, match=r"is not a run folder: it holds 'thesis\.tex'"):
-        run_folder.take(tmp_path, begun=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_settings_that_are_refused(tiny, tmp_path):
@@ -186,10 +182,3 @@ def test_check_tells_what_would_run_and_lists_every_mistake(tiny, tmp_path):
     with pytest.raises(UserError, match=r"the run cannot start:(.|\n)*use 6 or 12(.|\n)*zero9(.|\n)*lefleats"):
         check(built(values), world_size=2)
     assert not (tmp_path / "run").exists()
-
-
-def test_metrics_past_the_checkpoint_are_dropped(tmp_path):
-    points = [{"step": step, "tokens": 1} for step in (1, 2, 3)]
-    (tmp_path / metrics.METRICS).write_text("".join(json.dumps(p) + "\n" for p in points) + '{"step": 4, "to')
-    metrics.Metrics(tmp_path, 2, 10).close()
-    assert [point["step"] for point in metrics.read(tmp_path)] == [1, 2]
