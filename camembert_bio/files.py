@@ -16,7 +16,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from camembert_bio.errors import UserError
 
 _writing: set[str] = set()
 """The folders aside that this process fills: another under its id is of an earlier process with that id, as a
@@ -40,6 +42,18 @@ def canonical_json(value: Any) -> str:
 def sha256_json(value: Any) -> str:
     """Hexadecimal sha256 of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def below(folder: Path) -> list[Path]:
+    """Every file below a folder, those of linked folders not.
+
+    Raises `UserError` naming the folder that cannot be read: `Path.rglob` would leave it out in silence.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise UserError(f"folder {error.filename} cannot be read ({error.strerror}); make it readable or move it away")
+
+    return [Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names]
 
 
 def fsync_path(path: Path) -> None:

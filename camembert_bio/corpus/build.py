@@ -26,7 +26,7 @@ import numpy as np
 
 from camembert_bio import files
 from camembert_bio.corpus import report
-from camembert_bio.corpus.existing import configuration, existing, paths
+from camembert_bio.corpus.existing import check_output, configuration, existing, paths
 from camembert_bio.corpus.recipe import Prepare, Source
 from camembert_bio.corpus.sample import SentenceSample, TextSample
 from camembert_bio.corpus.texts import Pass, Text
@@ -51,6 +51,7 @@ def prepare(recipe: Prepare) -> Manifest:
     What SIGKILL left of an earlier try is removed first, where `files.remove_stale` may.
     """
     files.remove_stale(recipe.output)
+    check_output(recipe.output)
     build = configuration(recipe)
     if done := existing(recipe.output, build):
         logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])

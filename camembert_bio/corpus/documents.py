@@ -24,6 +24,7 @@ from camembert_bio.errors import UserError
 
 _JSONL = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 _MAX_WINDOW = 1 << 27  # `zstd --long=27`
+_MAX_LICENCE = 100
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -50,11 +51,13 @@ class Progress:
 def input_files(source: Source) -> list[Path]:
     """The files of a source, sorted by path.
 
-    Raises `UserError` when there are none or their format is unknown.
+    Raises `UserError` when there are none, their format is unknown, or a folder cannot be read.
     """
     path = source.path
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.suffix.lower() == ".txt" and file.is_file()]
+        # A link that leads nowhere is kept, so that reading it says so.
+        texts = (file for file in files.below(path) if file.suffix.lower() == ".txt")
+        found = [file for file in texts if file.is_file() or file.is_symlink()]
         if not found:
             raise UserError(f"source {source.name!r}: folder {path} holds no .txt file; check the path")
         return sorted(found, key=lambda file: file.relative_to(path).as_posix())
@@ -90,8 +93,8 @@ def read(source: Source, progress: Progress | None = None) -> Iterator[Document]
     """Every document of a source, in a fixed order: files by path, records by line.
 
     Raises `UserError`, with file and line, for what cannot be read: not UTF-8, not JSON, a record
-    without text or id, an id given twice, no document at all. A message never shows an id: with a wrong
-    `id_field` it would be text.
+    without text or id, a licence that is no short line, an id given twice, no document at all. A message
+    never shows an id: with a wrong `id_field` it would be text.
     """
     progress = progress or Progress(0)
     reader = _read_folder if source.path.is_dir() else _read_jsonl
@@ -146,7 +149,7 @@ def _record(line: bytes, where: str, number: int) -> dict[str, Any]:
     text = _decode(line.removeprefix(_BOM) if number == 1 else line, where, line=number)
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         place = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise UserError(f"{where} is not valid JSON{place}; mend or remove the line") from None
     if not isinstance(record, dict):
@@ -167,7 +170,15 @@ def _document(record: dict[str, Any], source: Source, where: str, number: int) -
             "or to null to use line numbers"
         )
     licence = record.get("licence")
-    return Document(str(doc_id), source.name, text, licence if isinstance(licence, str) else source.licence)
+    if not isinstance(licence, str) or not licence:
+        return Document(str(doc_id), source.name, text, source.licence)
+    # The report shows it, so it must not be a text.
+    if not _is_text(licence) or len(licence) > _MAX_LICENCE or len(licence.splitlines()) > 1:
+        raise UserError(
+            f"{where} has a licence of {len(licence)} characters; give one line of at most {_MAX_LICENCE}, "
+            "or remove the field 'licence'"
+        )
+    return Document(str(doc_id), source.name, text, licence)
 
 
 def _is_text(value: str) -> bool:

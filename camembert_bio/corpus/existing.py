@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,17 +46,35 @@ def paths(recipe: Prepare) -> dict[str, str]:
     return stand | ({TOKENIZER: str(recipe.tokenizer.path)} if recipe.tokenizer.path else {})
 
 
+def check_output(output: Path) -> None:
+    """Refuse, before anything is read, an output that cannot be written or holds something else than a corpus."""
+    if output.name in ("", ".."):
+        raise UserError(f"output {output} names no folder; give a folder with a name")
+    if output.is_symlink() and not (output / MANIFEST).is_file():
+        raise UserError(f"output {output} is a link that leads to no corpus; give the folder itself")
+    if output.exists() and not output.is_dir():
+        raise UserError(f"output {output} is a file; give a folder")
+    if output.exists() and any(output.iterdir()):
+        if not (output / MANIFEST).is_file():
+            raise UserError(f"output {output} holds other files and no {MANIFEST}; give a new or empty folder")
+        return
+    parent = next(folder for folder in output.absolute().parents if os.path.lexists(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"output {output} cannot be written: {parent} takes no folder ({error.strerror}); give another output"
+        ) from None
+
+
 def existing(output: Path, build: dict[str, Any]) -> Manifest | None:
     """The manifest of the corpus at `output`, verified, if it is what `build` describes; None if nothing is there.
 
-    Raises `UserError` when something else is there, `RunError` when the corpus is damaged.
+    Raises `UserError` when another corpus is there, `RunError` when the corpus is damaged.
     """
-    if output.is_file():
-        raise UserError(f"output {output} is a file; give a folder")
-    if not output.exists() or not any(output.iterdir()):
-        return None
     if not (output / MANIFEST).is_file():
-        raise UserError(f"output {output} holds other files and no {MANIFEST}; give a new or empty folder")
+        return None
     corpus = open_corpus(output)
     if differences := _differences(corpus.manifest.build, build):
         raise UserError(

@@ -22,7 +22,7 @@ class Source:
     """Names the folder of its shards: lower-case letters, digits, `-` and `_`."""
     path: Path
     """A folder searched for `.txt` files, or one `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file."""
-    licence: Annotated[str, Field(min_length=1)]
+    licence: Annotated[str, Field(min_length=1, max_length=100)]
     """Of its documents; a record's own `licence` field is counted beside it in the report."""
     text_field: str = "text"
     """The field of a JSONL record that holds the text."""
@@ -39,7 +39,7 @@ class Source:
 class TrainTokenizer:
     """A SentencePiece unigram model trained on the corpus' training split, in CamemBERT's layout."""
 
-    vocab_size: Annotated[int, Field(ge=32)] = 32_005
+    vocab_size: Annotated[int, Field(ge=32, le=1_000_000)] = 32_005
     """Ids in all, as transformers counts them: SentencePiece's pieces and five more."""
     character_coverage: Annotated[float, Field(gt=0.9, le=1)] = 0.99999
     """Share of the sample's characters that the pieces cover. SentencePiece's own default, 0.9995, has no `w`, `ù`,
@@ -95,7 +95,7 @@ class Prepare:
     are added. 0 holds none out."""
     shard_bytes: Annotated[int, Field(ge=1000, le=1 << 30)] = 100_000_000
     """Token bytes of one shard at most (a longer document makes a longer shard)."""
-    num_threads: Annotated[int, Field(ge=1)] | None = None
+    num_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads that tokenise; null: one for each core that the process may use. Never changes the result."""
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from camembert_bio import config, files
 from camembert_bio.corpus.recipe import TrainTokenizer
@@ -56,10 +57,16 @@ class Tokenizer:
         """B arrays of ids, without special tokens, `uint16` or `uint32` by the vocabulary's size.
 
         The arrays are views of one buffer. About 9 MB of text per second and thread.
+        Raises `RunError`, without text, when SentencePiece fails.
         """
         if not texts:
             return []
-        pieces = self._processor.encode(list(texts), out_type="numpy", num_threads=num_threads)
+        try:
+            pieces = self._processor.encode(list(texts), out_type="numpy", num_threads=num_threads)
+        except Exception as error:  # noqa: BLE001 (a binding's message quotes its arguments: the texts)
+            raise RunError(
+                f"SentencePiece failed on {len(texts)} texts with {num_threads} threads ({type(error).__name__})"
+            ) from None
         flat = self._ids[np.concatenate(pieces)]
         assert not np.any(self._is_forbidden[flat]), "a text yielded a special id"
         bounds = np.cumsum([0, *map(len, pieces)]).tolist()
@@ -184,6 +191,7 @@ def _from_bytes(model_bytes: bytes, name: str) -> Tokenizer:
         processor.load_from_serialized_proto(model_bytes)
     except RuntimeError:
         raise UserError(f"{name} is not a SentencePiece model; fetch it again") from None
+    _check_unigram(model_bytes, name)
     num_pieces = processor.get_piece_size()
     pieces = processor.id_to_piece(list(range(num_pieces)))
     unused = [
@@ -209,6 +217,14 @@ def _from_bytes(model_bytes: bytes, name: str) -> Tokenizer:
         special_ids=(*range(_OFFSET), *(i + _OFFSET for i in unused), vocab_size - 1),
     )
     return Tokenizer(vocabulary, model_bytes, processor, ids.astype(dtype_for(vocab_size)))
+
+
+def _check_unigram(model_bytes: bytes, name: str) -> None:
+    """transformers reads a CamemBERT's model as a unigram model, and fails on another after the whole build."""
+    spec = sentencepiece_model_pb2.ModelProto.FromString(model_bytes).trainer_spec
+    if spec.model_type != spec.UNIGRAM:
+        kind = spec.ModelType.Name(spec.model_type)
+        raise UserError(f"{name} is a SentencePiece model of type {kind}, not UNIGRAM; take the folder of a CamemBERT")
 
 
 def _describe(failure: str, options: TrainTokenizer) -> str:

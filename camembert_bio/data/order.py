@@ -16,6 +16,8 @@ from camembert_bio.data.hashing import I64, key, permute
 from camembert_bio.data.windows import WindowTable
 from camembert_bio.errors import UserError, nearest, raise_all
 
+_MAX_REPEATS = 1_000_000
+
 
 class Draws(NamedTuple):
     """Samples of a run, arrays of one length."""
@@ -49,7 +51,7 @@ class Order:
     whole windows, at least one) once more, the next quarter in the next epoch, so that four epochs
     read each window exactly five times where the quarter is whole.
 
-    Raises `UserError` for repeats that are negative, not finite, all zero, or of an unknown source.
+    Raises `UserError` for repeats that are negative, above a million, not finite, all zero, or of an unknown source.
     """
 
     def __init__(self, table: WindowTable, seed: int, repeats: Mapping[str, float], global_batch_size: int) -> None:
@@ -112,9 +114,9 @@ class Order:
 def _check(repeats: Mapping[str, float], sources: tuple[str, ...]) -> None:
     mistakes = [f"repeats of {name!r}: no such source ({nearest(name, sources)})" for name in repeats.keys() - sources]
     mistakes += [
-        f"repeats of {name!r} are {value}; use a finite number, 0 to leave the source out"
+        f"repeats of {name!r} are {value}; use a finite number up to {_MAX_REPEATS:,}, 0 to leave the source out"
         for name, value in repeats.items()
-        if not (math.isfinite(value) and value >= 0)
+        if not 0 <= value <= _MAX_REPEATS  # NaN neither
     ]
     if all(repeats.get(source, 1.0) == 0 for source in sources):
         mistakes.append("repeats of every source are 0, so an epoch reads nothing; give one of them 1")

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 I32 = npt.NDArray[np.int32]
 
 _MIN_SEQ_LENGTH = 8
+_MAX_SEQ_LENGTH = 1 << 16  # packing keeps a queue for each length
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,16 @@ def split_shards(corpus: Corpus, split: str) -> list[tuple[str, Shard]]:
 def load_windows(corpus: Corpus, split: str, seq_length: int) -> WindowTable:
     """The table of windows, from the cache beside the shards or built and cached there.
 
-    A cache that cannot be read is built again, one that cannot be written is done without. Any
-    number of ranks may call it at once; they would all build, so let one go first.
+    A cache that cannot be read, or that points outside the shards, is built again, one that cannot be
+    written is done without. Any number of ranks may call it at once; they would all build, so let one
+    go first.
     """
     name = files.sha256_json([corpus.manifest.hash, split, seq_length, POLICY])[:16]
     path = corpus.folder / "windows" / f"{split}-{seq_length}-{name}.npz"
     table = _read(path)
+    if table is not None and not _fits(table, corpus, split, seq_length):
+        logger.warning("%s does not describe the shards and is built again", path)
+        table = None
     if table is None:
         table = build_windows(corpus, split, seq_length)
         try:
@@ -112,24 +117,45 @@ def _read(path: Path) -> WindowTable | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             values = {field.name: stored[field.name] for field in fields(WindowTable)}
+        values["seq_length"] = int(values["seq_length"])
+        values["sources"] = tuple(values["sources"].tolist())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         logger.warning("%s is not readable (%s) and is built again", path, type(error).__name__)
         return None
-    values["seq_length"] = int(values["seq_length"])
-    values["sources"] = tuple(values["sources"].tolist())
     return WindowTable(**values)
+
+
+def _fits(table: WindowTable, corpus: Corpus, split: str, seq_length: int) -> bool:
+    """Whether each segment lies inside its shard, and each window inside the table and `seq_length`."""
+    arrays = (table.source_offsets, table.shard, table.offsets, table.start, table.length)
+    if table.seq_length != seq_length or any(array.ndim != 1 or array.dtype.kind != "i" for array in arrays):
+        return False
+    counts = [len(table.sources), len(table.shard), len(table.start)]
+    if [len(table.source_offsets) - 1, len(table.offsets) - 1, len(table.length)] != counts or not all(counts):
+        return False
+    for offsets, end in ((table.source_offsets, len(table)), (table.offsets, len(table.start))):
+        if offsets[0] != 0 or offsets[-1] != end or np.any(np.diff(offsets) < 1):
+            return False
+    sizes = np.array([len(shard.input_ids) for _, shard in split_shards(corpus, split)])
+    if table.shard.min() < 0 or table.shard.max() >= len(sizes) or table.start.min() < 0 or table.length.min() < 1:
+        return False
+    room = sizes[np.repeat(table.shard, np.diff(table.offsets))] - table.start
+    used = np.add.reduceat(table.length.astype(np.int64) + NUM_ADDED, table.offsets[:-1])
+    return bool(np.all(table.length <= room) and used.max() <= seq_length)
 
 
 def build_windows(corpus: Corpus, split: str, seq_length: int) -> WindowTable:
     """The table of windows of a split, by the policy of this module.
 
-    Raises `UserError` when `seq_length` is below 8, when the split has no windows, or when a source
+    Raises `UserError` when `seq_length` is below 8 or above 65,536, when the split has no windows, or when a source
     has none to train on.
     """
     if seq_length < _MIN_SEQ_LENGTH:
         raise UserError(f"seq_length {seq_length} is too short for a window; use {_MIN_SEQ_LENGTH} or more")
+    if seq_length > _MAX_SEQ_LENGTH:
+        raise UserError(f"seq_length {seq_length} is too long for a window; use {_MAX_SEQ_LENGTH} or less")
     kinds = words.kinds_of(corpus.vocabulary)
     counts: dict[str, int] = dict.fromkeys(corpus.manifest.sources, 0) if split == TRAIN else {}
     shard_of: list[int] = []

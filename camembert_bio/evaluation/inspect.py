@@ -6,12 +6,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from camembert_bio import config
-from camembert_bio.evaluation.predictions import RECIPE, RESULT
 from camembert_bio.evaluation.report import tables
-from camembert_bio.evaluation.runs import is_finished
-
-_SCORES = ("f1", "precision", "recall", "iob2_f1", "ceiling")
+from camembert_bio.evaluation.results import FIGURES, Result, problem_of, read_output
 
 
 def describe(output: Path) -> dict[str, Any]:
@@ -20,31 +16,26 @@ def describe(output: Path) -> dict[str, Any]:
     `unverified` lists the runs whose scores their own predictions do not give.
     Raises `UserError` when `output` holds no run, or one that cannot be read.
     """
-    recipe = config.read_json(output / RECIPE)
-    folders = sorted(path.parent for path in output.glob(f"*/*/seed-*/{RESULT}"))
-    found = [{"task": _task(models), "models": _models(models)} for models in tables(output)]
+    grid, results = read_output(output)
+    found = [{"task": _task(models), "models": _models(models)} for models in tables(grid, results.values())]
+    unverified = [folder for folder, result in results.items() if problem_of(folder, result)]
     return {
-        "runs_done": len(folders),
-        "runs_asked": len(recipe["tasks"]) * len(recipe["models"]) * len(recipe["seeds"]),
-        "unverified": [folder.relative_to(output).as_posix() for folder in folders if not _is_verified(folder)],
+        "runs_done": len(results),
+        "runs_asked": len(grid.tasks) * len(grid.models) * len(grid.seeds),
+        "unverified": [folder.relative_to(output).as_posix() for folder in unverified],
         "scores": found,
     }
 
 
-def _task(models: dict[str, list[dict[str, Any]]]) -> str:
-    name: str = next(iter(models.values()))[0]["task"]
-    return name
+def _task(models: dict[str, list[Result]]) -> str:
+    return next(iter(models.values()))[0].task
 
 
-def _models(models: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _models(models: dict[str, list[Result]]) -> dict[str, Any]:
     return {
         model: {
-            "seeds": [run["seed"] for run in runs],
-            **{name: round(statistics.mean(run["scores"][name] for run in runs), 4) for name in _SCORES},
+            "seeds": [run.seed for run in runs],
+            **{name: round(statistics.mean(run.scores[name] for run in runs), 4) for name in FIGURES},
         }
         for model, runs in models.items()
     }
-
-
-def _is_verified(folder: Path) -> bool:
-    return is_finished(folder, config.read_json(folder / RESULT).get("id", ""))

@@ -10,12 +10,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from camembert_bio import files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.metrics import Mention, strict_scores
+
+Value = TypeVar("Value")
 
 RECIPE = "finetune.json"
 """In the output folder: the resolved recipe of the latest `finetune`."""
@@ -53,20 +55,23 @@ def read_predictions(folder: Path) -> tuple[str, list[Row]]:
     """The run's id and its rows. Raises `UserError` naming file and line when one is cut or missing."""
     path = folder / PREDICTIONS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: an id may hold U+2028, which JSON writes as it is.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); run finetune again") from error
     records = [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
-    try:
-        run_id, num_documents = records[0]["id"], records[0]["num_documents"]
-    except (IndexError, KeyError) as error:
-        raise UserError(f"{path}, line 1 does not say id and num_documents; run finetune again") from error
+    run_id, num_documents = records[0].get("id"), records[0].get("num_documents")
+    if not isinstance(run_id, str) or type(num_documents) is not int:
+        raise UserError(f"{path}, line 1 does not say id and num_documents; run finetune again")
     if len(records) != num_documents + 1:
         raise UserError(
             f"{path} ends at line {len(records)}, its first line promises {num_documents} documents after it; "
             "run finetune again"
         )
-    return run_id, [_row(path, number, record) for number, record in enumerate(records[1:], start=2)]
+    rows = [_row(path, number, record) for number, record in enumerate(records[1:], start=2)]
+    if len({row.document for row in rows}) < len(rows):
+        raise UserError(f"{path} holds a document twice; run finetune again")
+    return run_id, rows
 
 
 def scores(rows: Sequence[Row]) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def _plain(spans: Sequence[Span]) -> list[Any]:
 def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}, line {number} is not JSON, perhaps cut; run finetune again") from error
     if not isinstance(record, dict):
         raise UserError(f"{path}, line {number} is not a record; run finetune again")
@@ -124,10 +129,22 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
 
 def _row(path: Path, number: int, record: dict[str, Any]) -> Row:
     try:
-        spans = [
-            [Span(tuple((start, end) for start, end in fragments), label) for fragments, label in record[part]]
-            for part in ("gold", "pred", "perfect")
-        ]
-        return Row(record["id"], *spans)
+        spans = [[_span(*value) for value in record[part]] for part in ("gold", "pred", "perfect")]
+        return Row(_of(str, record["id"]), *spans)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}, line {number} is not a document's record; run finetune again") from error
+
+
+def _span(fragments: Any, label: Any) -> Span:
+    """A span of a record; `ValueError` or `TypeError` when it is none."""
+    span = Span(tuple((_of(int, start), _of(int, end)) for start, end in _of(list, fragments)), _of(str, label))
+    edges = [edge for fragment in span.fragments for edge in fragment]
+    if not edges or edges != sorted(edges) or edges[0] < 0:
+        raise ValueError("fragments follow one another")
+    return span
+
+
+def _of(kind: type[Value], value: Any) -> Value:
+    if type(value) is not kind:  # isinstance would take True for a number
+        raise TypeError(f"expected {kind.__name__}")
+    return value

@@ -52,7 +52,7 @@ class Finetune:
     """Name in the report -> transformers model folder with its tokenizer; the report keeps their order."""
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     """The tasks."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = tuple(range(10))
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(min_length=1)] = tuple(range(10))
     """One run a seed, for the new head, the order of the batches and dropout. Ten: stated; which ones: assumed."""
     policy: Literal["flat-outermost", "flat-longest"] = "flat-outermost"
     """Which of nested entities the tagger learns: the outermost (stated), or the longest of any that overlap."""

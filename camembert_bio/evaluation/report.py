@@ -11,15 +11,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from camembert_bio import config, files
-from camembert_bio.errors import UserError
-from camembert_bio.evaluation.predictions import RECIPE, RESULT
+from camembert_bio import files
+from camembert_bio.errors import raise_all
 from camembert_bio.evaluation.recipe import STATED, paper_protocol
-
-_NEEDED = {
-    *("task", "model", "seed", "protocol", "scores", "ledger", "num_documents"),
-    *("data_sha256", "weights_sha256", "tokenizer_sha256", "version"),
-}
+from camembert_bio.evaluation.results import Grid, Ledger, Result, problem_of, read_output
 
 _READING = """\
 ## How to read
@@ -45,35 +40,28 @@ def write_report(output: Path) -> Path:
 def report(output: Path) -> str:
     """The report's text: the tables, then what their columns mean. Models stand in the recipe's order.
 
-    Raises what `tables` raises.
+    Raises what `read_output` raises, and `UserError` naming each run whose scores its own predictions do not give.
     """
+    grid, results = read_output(output)
+    problems = [problem for folder, result in results.items() if (problem := problem_of(folder, result))]
+    raise_all(f"{output} cannot be reported; run finetune again, or remove the folders of these runs:", problems)
     sections = ["# Entity recognition after fine-tuning"]
-    for models in tables(output):
+    for models in tables(grid, results.values()):
         sections += _task_section(models)
     return "\n\n".join([*sections, _READING]) + "\n"
 
 
-def tables(output: Path) -> list[dict[str, list[dict[str, Any]]]]:
-    """The results (`result.json`) below `output` by model, one mapping for each task, protocol and data.
-
-    Raises `UserError` when `output` is not an output folder of finetune, holds no run, or one that
-    cannot be read.
-    """
-    if not (output / RECIPE).is_file():
-        raise UserError(f"{output} has no {RECIPE}; give the output folder of finetune")
-    recipe = config.read_json(output / RECIPE)
-    results = [_read_result(path) for path in sorted(output.glob(f"*/*/seed-*/{RESULT}"))]
-    if not results:
-        raise UserError(f"{output} holds no finished run; run finetune")
-    order = {name: position for position, name in enumerate(recipe["models"])}
-    results.sort(key=lambda result: (order.get(result["model"], len(order)), result["model"], result["seed"]))
-    groups = _grouped(results, lambda r: (r["task"], files.canonical_json(r["protocol"]), r["data_sha256"]))
+def tables(grid: Grid, results: Iterable[Result]) -> list[dict[str, list[Result]]]:
+    """Results by model, one mapping for each task, protocol and data. Models stand in the grid's order."""
+    order = {name: position for position, name in enumerate(grid.models)}
+    ordered = sorted(results, key=lambda r: (order.get(r.model, len(order)), r.model, r.seed))
+    groups = _grouped(ordered, lambda r: (r.task, files.canonical_json(r.protocol), r.data_sha256))
     return [_by_model(runs) for _, runs in sorted(groups.items())]
 
 
-def _by_model(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _by_model(runs: Sequence[Result]) -> dict[str, list[Result]]:
     """The runs of each model; a name that stood for several models is told apart by its weights' hash."""
-    contents = _grouped(runs, lambda r: (r["model"], r["weights_sha256"], r["tokenizer_sha256"], r["version"]))
+    contents = _grouped(runs, lambda r: (r.model, r.weights_sha256, r.tokenizer_sha256, r.version))
     names = [name for name, *_ in contents]
     return {
         name if names.count(name) == 1 else f"{name} ({weights[:8]}, version {version})": found
@@ -82,30 +70,23 @@ def _by_model(runs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
 
 
 def _grouped(
-    results: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], tuple[str, ...]]
-) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    results: Sequence[Result], key: Callable[[Result], tuple[str, ...]]
+) -> dict[tuple[str, ...], list[Result]]:
+    groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         groups.setdefault(key(result), []).append(result)
     return groups
 
 
-def _read_result(path: Path) -> dict[str, Any]:
-    result = config.read_json(path)
-    if missing := _NEEDED - result.keys():
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; run finetune again")
-    return result
-
-
-def _task_section(models: dict[str, list[dict[str, Any]]]) -> list[str]:
+def _task_section(models: dict[str, list[Result]]) -> list[str]:
     first = next(iter(models.values()))[0]
-    sizes = first["num_documents"]
+    sizes = first.num_documents
     num_seeds = sorted({len(runs) for runs in models.values()})
     return [
-        f"## {first['task']}",
-        f"{sizes['train']} training, {sizes['validation']} validation, {sizes['test']} test documents; "
-        f"{first['ledger']['gold']} test entities.",
-        _protocol_line(first["protocol"], num_seeds),
+        f"## {first.task}",
+        f"{sizes.train} training, {sizes.validation} validation, {sizes.test} test documents; "
+        f"{first.ledger.gold} test entities.",
+        _protocol_line(first.protocol, num_seeds),
         _table(
             ("model", "F1", "precision", "recall", "strict IOB2 F1", "ceiling", "seeds"),
             [_score_cells(model, runs) for model, runs in models.items()],
@@ -114,7 +95,7 @@ def _task_section(models: dict[str, list[dict[str, Any]]]) -> list[str]:
         "What a perfect tagger loses, in entities:",
         _table(
             ("model", "gold", "kept", "nested", "discontinuous", "boundary", "unknown label"),
-            [(model, *_ledger_cells(runs[0]["ledger"])) for model, runs in models.items()],
+            [(model, *_ledger_cells(runs[0].ledger)) for model, runs in models.items()],
         ),
     ]
 
@@ -135,22 +116,22 @@ def _protocol_line(protocol: dict[str, Any], num_seeds: Sequence[int]) -> str:
     return f"Protocol: `paper`; assumed, since the paper does not state it: {'; '.join(assumed)}."
 
 
-def _score_cells(model: str, runs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    cells = [_mean_std(run["scores"][name] for run in runs) for name in ("f1", "precision", "recall", "iob2_f1")]
-    ceilings = sorted({f"{100 * run['scores']['ceiling']:.2f}" for run in runs})
+def _score_cells(model: str, runs: Sequence[Result]) -> tuple[str, ...]:
+    cells = [_mean_std(run.scores[name] for run in runs) for name in ("f1", "precision", "recall", "iob2_f1")]
+    ceilings = sorted({f"{100 * run.scores['ceiling']:.2f}" for run in runs})
     return (model, *cells, " / ".join(ceilings), str(len(runs)))
 
 
-def _ledger_cells(ledger: dict[str, int]) -> tuple[str, ...]:
-    lost = [ledger[name] for name in ("nested", "discontinuous", "boundary", "unknown_label")]
-    return tuple(str(count) for count in (ledger["gold"], ledger["gold"] - sum(lost), *lost))
+def _ledger_cells(ledger: Ledger) -> tuple[str, ...]:
+    lost = (ledger.nested, ledger.discontinuous, ledger.boundary, ledger.unknown_label)
+    return tuple(str(count) for count in (ledger.gold, ledger.gold - sum(lost), *lost))
 
 
-def _differences(models: dict[str, list[dict[str, Any]]]) -> list[str]:
+def _differences(models: dict[str, list[Result]]) -> list[str]:
     """A table of the pairs of models, over the seeds that both have; nothing for one model."""
     rows = []
     for before, after in combinations(models, 2):
-        f1 = [{run["seed"]: 100 * run["scores"]["f1"] for run in models[name]} for name in (before, after)]
+        f1 = [{run.seed: 100 * run.scores["f1"] for run in models[name]} for name in (before, after)]
         gains = [f1[1][seed] - f1[0][seed] for seed in sorted(f1[0].keys() & f1[1].keys())]
         if gains:
             error = f"{statistics.stdev(gains) / len(gains) ** 0.5:.2f}" if len(gains) > 1 else "-"

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from camembert_bio import __version__, config, files
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation.align import perfect_spans
-from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, read_predictions, scores, write_predictions
+from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import Finetune, protocol
 from camembert_bio.evaluation.report import write_report
+from camembert_bio.evaluation.results import problem_of, read_result
 from camembert_bio.evaluation.tasks import TaskData, load_task
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ def run_finetune(recipe: Finetune) -> Path:
     """Do every run of the recipe that is not done yet, and write the report; returns the report's path.
 
     Every task and model folder is read before the first run. Raises `UserError` with all that is
-    wrong with them.
+    wrong with them and with the output.
     """
     from camembert_bio.evaluation.models import check_tokenizer, open_model
 
     mistakes = Mistakes()
+    with mistakes.noted():
+        _check_output(recipe.output)
     tasks: list[TaskData] = []
     models: list[ModelFolder] = []
     for task in recipe.tasks:
@@ -76,11 +79,20 @@ def run_id(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> s
 def is_finished(folder: Path, identity: str) -> bool:
     """Whether a run's folder is whole and is that of the run `identity`: its scores can be recomputed."""
     try:
-        result = config.read_json(folder / RESULT)
-        predicted_by, rows = read_predictions(folder)
+        result = read_result(folder)
     except UserError:
         return False
-    return result.get("id") == predicted_by == identity and result.get("scores") == scores(rows)
+    return result.id == identity and problem_of(folder, result) is None
+
+
+def _check_output(output: Path) -> None:
+    """Raise `UserError` for a folder in which something else than results of finetune stands."""
+    if output.exists() and not output.is_dir():
+        raise UserError(f"output {output} is a file; give a folder")
+    if not output.exists() or (output / RECIPE).is_file():
+        return
+    if any(not path.name.startswith(".tmp-") for path in output.iterdir()):  # files.write_atomic, killed
+        raise UserError(f"output {output} holds other files and no {RECIPE}; give a new or empty folder")
 
 
 def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> None:

@@ -70,9 +70,18 @@ class Vocabulary:
 
 
 def load_vocabulary(path: Path) -> Vocabulary:
-    """Read a vocabulary that `Vocabulary.save` wrote."""
+    """Read a vocabulary that `Vocabulary.save` wrote.
+
+    Raises `UserError` when it cannot be read, a piece is no string, or an id is outside the vocabulary.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Vocabulary(**{**values, "pieces": tuple(values["pieces"]), "special_ids": tuple(values["special_ids"])})
+        read = Vocabulary(**{**values, "pieces": tuple(values["pieces"]), "special_ids": tuple(values["special_ids"])})
+        ids = (*read.special_ids, read.bos_id, read.eos_id, read.pad_id, read.unk_id, read.mask_id)
+        if not all(isinstance(piece, str) for piece in read.pieces) or any(
+            type(id_) is not int or id_ not in range(len(read)) for id_ in ids
+        ):
+            raise ValueError("pieces are strings, ids are below their number")
+        return read
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a readable vocabulary; run prepare again") from error

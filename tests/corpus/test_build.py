@@ -213,6 +213,33 @@ def test_an_output_that_holds_something_else(tmp_path, tokenizer_folder):
     assert open_corpus(out).manifest.hash == first.hash
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, open_folder, nobody):
+    missing = tmp_path / "none.jsonl"  # would be named if sources were read first
+    (tmp_path / "link").symlink_to("gone")
+    (tmp_path / "file").write_text("x")
+    for name, message in (
+        ("link", "is a link that leads to no corpus; give the folder itself"),
+        ("link/out", "link takes no folder .No such file or directory.; give another output"),
+        ("file", "is a file; give a folder"),
+        ("file/deep/out", "file takes no folder .Not a directory."),
+        ("file/..", "names no folder; give a folder with a name"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare(recipe(tmp_path / name, missing))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+    open_folder.chmod(0o555)
+    with nobody(), pytest.raises(UserError, match=rf"{open_folder} takes no folder .Permission denied."):
+        prepare(recipe(open_folder / "new" / "out", missing))
+
+
+def test_a_text_that_leads_nowhere(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("x")
+    (tmp_path / "notes" / "b.txt").symlink_to("gone")
+    with pytest.raises(UserError, match=r"source 'a': .*b\.txt cannot be read .No such file"):
+        prepare(recipe(tmp_path / "out", tmp_path / "notes"))
+
+
 @pytest.mark.parametrize(
     ("texts", "changes", "message"),
     [

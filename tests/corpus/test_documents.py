@@ -75,12 +75,25 @@ GOOD = lines({"id": "1", "text": SECRET})
 BAD = {
     "not UTF-8": (GOOD + SECRET.encode() + b"\xe9\n", r"line 2 is not UTF-8 \(byte 13\); convert"),
     "broken": (GOOD + b'{"id": "2", "text": "' + SECRET.encode(), r"line 2 is not valid JSON at column 21"),
+    "deep": (GOOD + b"[" * 100_000 + SECRET.encode(), "line 2 is not valid JSON; mend or remove the line"),
     "list": (GOOD + b'["%s"]\n' % SECRET.encode(), "line 2 holds a JSON list, not an object"),
     "no text": (GOOD + lines({"id": "2", "content": SECRET}), "line 2 has no text in field 'text'; set text_field"),
     "null text": (GOOD + lines({"id": "2", "text": None, "x": SECRET}), "line 2 has no text"),
     "no id": (GOOD + lines({"text": SECRET}), "line 2 has no id in field 'id'; set id_field"),
     "half a surrogate pair as id": (GOOD + b'{"id": "\\ud800", "text": "x"}\n', "line 2 has no id"),
     "twice": (GOOD + b"\n" + GOOD, r"source 's': \S*bad.jsonl line 1 and \S*bad.jsonl line 3 have the same id; make"),
+    "a licence that is text": (
+        GOOD + lines({"id": "2", "text": "x", "licence": SECRET * 8}),
+        "line 2 has a licence of 104 characters; give one line of at most 100, or remove the field 'licence'",
+    ),
+    "a licence of two lines": (
+        GOOD + lines({"id": "2", "text": "x", "licence": f"MIT\n{SECRET}"}),
+        "line 2 has a licence of 17 characters",
+    ),
+    "half a surrogate pair as licence": (
+        GOOD + b'{"id": "2", "text": "x", "licence": "\\ud800"}\n',
+        "line 2 has a licence of 1 char",
+    ),
     "empty": (b"\n \n", "holds no document"),
 }
 
@@ -134,6 +147,25 @@ def test_an_id_that_is_the_text_is_not_shown(tmp_path):
     with pytest.raises(UserError, match=r"line 1 and .* line 2 have the same id") as raised:
         list(read(source(path, id_field="text")))
     assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_record_without_a_licence_has_its_sources(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines(*({"id": i, "text": "x", "licence": value} for i, value in enumerate(["", None, 3]))))
+    assert [document.licence for document in read(source(path))] == ["CC0"] * 3
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(open_folder, nobody):
+    for name in ("a", "b"):
+        (open_folder / name).mkdir()
+        (open_folder / name / "x.txt").write_text("x")
+    assert len(list(read(source(open_folder)))) == 2
+    (open_folder / "b").chmod(0)
+    with (
+        nobody(),
+        pytest.raises(UserError, match=rf"folder {open_folder}/b cannot be read \(Permission denied\); make"),
+    ):
+        list(read(source(open_folder)))
 
 
 def test_two_files_with_one_id(tmp_path):

@@ -37,6 +37,9 @@ def test_defaults():
         ({"tokenizer": {"path": "x", "train": {}}}, "give exactly one of path"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"shard_bytes": 10}, "shard_bytes"),
+        ({"num_threads": 99999999999999999}, "num_threads: input should be less than or equal to 1024"),
+        ({"tokenizer": {"train": {"vocab_size": 3_000_000_000}}}, "vocab_size: input should be less than or equal to"),
+        ({"sources": [{**SOURCE, "licence": "x" * 101}]}, "licence: string should have at most 100 characters"),
         ({"cleen": {}}, "did you mean 'clean'"),
     ],
 )

@@ -98,6 +98,30 @@ def test_threads_do_not_change_the_ids(tokenizer):
     assert np.array_equal(one, two)
 
 
+def test_a_failure_of_sentencepiece_shows_no_text(tokenizer):
+    secret = "Dupont-Martin"
+    message = r"SentencePiece failed on 1 texts with 9{17} threads \(TypeError\)"
+    with pytest.raises(RunError, match=message) as raised:
+        tokenizer.encode([secret], num_threads=99999999999999999)
+    assert secret not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("kind", ["bpe", "char", "word"])
+def test_a_model_that_is_no_unigram_is_refused(tmp_path, kind):
+    texts = [text.replace("'", " ") for text in TEXTS]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_prefix=str(tmp_path / "sentencepiece.bpe"),
+        vocab_size=70,
+        model_type=kind,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    message = rf"sentencepiece.bpe.model is a SentencePiece model of type {kind.upper()}, not UNIGRAM; take"
+    with pytest.raises(UserError, match=message):
+        load_tokenizer(tmp_path)
+
+
 def test_vocab_sizes_that_the_text_does_not_allow():
     with pytest.raises(
         UserError, match=r"vocab_size 9000 is more than the text gives, set it to (\d+) or less"

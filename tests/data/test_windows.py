@@ -216,6 +216,50 @@ def test_truncation_and_overwriting_are_noticed(small):
         assert equal(load_windows(small, "train", 32), first)
 
 
+def changed(name, place, value):
+    """A table in which one number of an array is another."""
+
+    def change(table):
+        array = getattr(table, name).copy()
+        array[place] = value
+        return {name: array}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed("start", 0, 10**6),
+        changed("start", -1, -1),
+        changed("length", 0, 0),
+        changed("length", 0, 31),
+        changed("shard", 0, 2),
+        changed("shard", 0, -1),
+        changed("offsets", 0, 1),
+        changed("offsets", -1, 10**6),
+        changed("offsets", 1, 0),
+        changed("source_offsets", -1, 10**6),
+        lambda table: {"start": table.start[:-1]},
+        lambda table: {"start": table.start.astype(float)},
+        lambda table: {"length": table.length.reshape(1, -1)},
+        lambda table: {"seq_length": 64},
+        lambda table: {"seq_length": np.array([32, 32])},
+        lambda table: {"sources": ("a",)},
+    ],
+)
+def test_a_cache_that_does_not_fit_the_shards_is_built_again(small, caplog, monkeypatch, change):
+    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+    first = load_windows(small, "train", 32)
+    (path,) = cached(small)
+    whole = path.read_bytes()
+    path.write_bytes(windows_module._to_npz(replace(first, **change(first))))
+    with caplog.at_level(logging.WARNING):
+        assert equal(load_windows(small, "train", 32), first)
+    assert "built again" in caplog.text
+    assert path.read_bytes() == whole
+
+
 def test_another_corpus_is_another_cache(tmp_path, small, write_corpus):
     load_windows(small, "train", 32)
     changed = write_corpus(small.folder, {"a": {"train": [[[20] * 50]]}})
@@ -252,6 +296,11 @@ def test_many_may_build_at_once(small):
 def test_too_short_windows_are_refused(small):
     with pytest.raises(UserError, match=r"seq_length 7 is too short for a window; use 8 or more"):
         build_windows(small, "train", 7)
+
+
+def test_absurd_windows_are_refused_at_once(small):
+    with pytest.raises(UserError, match=r"seq_length 1000000000000 is too long for a window; use 65536 or less"):
+        build_windows(small, "train", 10**12)
 
 
 def test_a_split_without_windows_is_refused(small):

@@ -56,6 +56,10 @@ def test_folders_below_are_read_in_order(tmp_path):
     ("annotations", "message"),
     [
         ("T1\tCHEM 0 3\tabc\nT2\tCHEM 5 99\tsecret\n", r"a\.ann, line 2: offsets 5 99 are not inside the text of 12"),
+        ("T1\tCHEM 0 3\tabc\nT1\tCHEM 11 12\tx\n", r"a\.ann, line 2: T1 is given to another entity above; give each"),
+        ("T1\tCHEM 0 3\tabc\nT1\tDISO 0 3\tabc\n", r"a\.ann, line 2: T1 is given to another entity above"),
+        (f"T1\tCHEM 0 {'9' * 18}\tsecret\n", r"a\.ann, line 1: offsets 0 9{18} are not inside the text of 12"),
+        (f"T1\tCHEM 0 {'9' * 5000}\tsecret\n", r"a\.ann, line 1 is not a brat annotation"),
         ("T1\tCHEM 3 3\t\n", r"a\.ann, line 1: offsets 3 3 are not inside"),
         ("T1\tCHEM 1 4\tabc\n", r"a\.ann, line 1: the text at offsets 1 4 is not the annotation's"),
         ("T1 CHEM 0 3 abc\n", r"a\.ann, line 1 is not a brat annotation"),
@@ -90,6 +94,37 @@ def test_a_file_that_is_not_utf8(tmp_path, suffix):
     (tmp_path / f"a{suffix}").write_bytes("é".encode("latin-1"))
     with pytest.raises(UserError, match=rf"a\{suffix} is not UTF-8 \(byte 0\)"):
         read_brat(tmp_path)
+
+
+def test_one_line_given_twice_is_one_entity(tmp_path):
+    write(tmp_path, "abc", "T1\tCHEM 0 3\tabc\n" * 2)
+    assert len(read_brat(tmp_path)[0].spans) == 1
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".ann"])
+def test_a_link_that_leads_nowhere(tmp_path, suffix):
+    write(tmp_path, "abc", "")
+    (tmp_path / f"a{suffix}").unlink()
+    (tmp_path / f"a{suffix}").symlink_to("gone")
+    with pytest.raises(UserError, match=rf"a\{suffix} cannot be read \(No such file or directory\)"):
+        read_brat(tmp_path)
+
+
+def test_a_folder_named_like_a_text(tmp_path):
+    write(tmp_path, "abc", "")
+    (tmp_path / "a.txt").unlink()
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(UserError, match=r"a\.ann has no \.txt beside it"):
+        read_brat(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read(open_folder, nobody):
+    (open_folder / "part").mkdir()
+    write(open_folder, "abc", "")
+    write(open_folder / "part", "abc", "")
+    (open_folder / "part").chmod(0)
+    with nobody(), pytest.raises(UserError, match=rf"folder {open_folder}/part cannot be read \(Permission denied\)"):
+        read_brat(open_folder)
 
 
 @pytest.mark.skipif(not QUAERO.is_dir(), reason="../shared/data/quaero-brat is absent")

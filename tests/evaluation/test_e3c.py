@@ -38,6 +38,10 @@ def test_entities_and_text(tmp_path):
         (SOFA + '<custom:CLINENTITY begin="3" end="99"/>', r"FR1\.xml, line 3: CLINENTITY begin='3' end='99' is not"),
         (SOFA + '<custom:CLINENTITY begin="x" end="4"/>', r"line 3: CLINENTITY begin='x'"),
         (SOFA + '<custom:CLINENTITY end="4"/>', r"line 3: CLINENTITY begin=''"),
+        (
+            SOFA + f'<custom:CLINENTITY begin="3" end="{"9" * 5000}"/>',
+            r"line 3: CLINENTITY begin='3' end='9{19}' is not",
+        ),
         ("", r"FR1\.xml holds 0 texts \(cas:Sofa\)"),
         (SOFA + "<open>", r"FR1\.xml, line 3 is not valid XML: mismatched tag"),
     ],
@@ -52,6 +56,30 @@ def test_a_document_type_is_refused_before_it_expands(tmp_path):
     (tmp_path / "a.xml").write_text('<!DOCTYPE x [<!ENTITY e "eeee">]><x>&e;</x>')
     with pytest.raises(UserError, match=r"a\.xml declares a document type"):
         read_e3c(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "utf-7", "big5", "idna", "base64"])
+def test_an_encoding_that_cannot_be_read(tmp_path, encoding):
+    (tmp_path / "a.xml").write_text(f'<?xml version="1.0" encoding="{encoding}"?>{HEADER}{SOFA}</xmi:XMI>')
+    with pytest.raises(UserError, match=r"a\.xml declares an encoding that cannot be read; convert it to UTF-8"):
+        read_e3c(tmp_path)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "a.xml").symlink_to("gone")
+    with pytest.raises(UserError, match=r"a\.xml cannot be read \(No such file or directory\)"):
+        read_e3c(tmp_path)
+    (tmp_path / "a.xml").unlink()
+    (tmp_path / "a.xml").mkdir()
+    with pytest.raises(UserError, match=r"a\.xml cannot be read \(Is a directory\)"):
+        read_e3c(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read(open_folder, nobody):
+    write(open_folder, SOFA)
+    open_folder.chmod(0o311)
+    with nobody(), pytest.raises(UserError, match=rf"folder {open_folder} cannot be read \(Permission denied\)"):
+        read_e3c(open_folder)
 
 
 def test_an_empty_folder(tmp_path):

@@ -62,13 +62,33 @@ def a_number(lines):
     return [lines[0], "7", lines[2]]
 
 
+def a_deep_line(lines):
+    return [lines[0], "[" * 100_000, lines[2]]
+
+
+def number_as_a_string(lines):
+    return ['{"id":"some-id","num_documents":"2"}', *lines[1:]]
+
+
+def no_run_id(lines):
+    return ['{"id":null,"num_documents":2}', *lines[1:]]
+
+
+def one_document_twice(lines):
+    return [lines[0], lines[1], lines[1]]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (cut_inside_a_line, r"predictions\.jsonl, line 3 is not JSON, perhaps cut"),
         (cut_between_lines, r"predictions\.jsonl ends at line 2, its first line promises 2 documents"),
         (no_header, r"predictions\.jsonl, line 1 does not say id and num_documents"),
-        (no_line, r"predictions\.jsonl, line 1 does not say id and num_documents"),
+        (no_line, r"predictions\.jsonl, line 1 is not JSON, perhaps cut"),
+        (a_deep_line, r"predictions\.jsonl, line 2 is not JSON, perhaps cut"),
+        (number_as_a_string, r"predictions\.jsonl, line 1 does not say id and num_documents"),
+        (no_run_id, r"predictions\.jsonl, line 1 does not say id and num_documents"),
+        (one_document_twice, r"predictions\.jsonl holds a document twice"),
         (another_record, r"predictions\.jsonl, line 2 is not a document's record"),
         (a_number, r"predictions\.jsonl, line 2 is not a record"),
     ],
@@ -90,3 +110,38 @@ def test_a_file_that_is_not_text(tmp_path):
 def test_a_folder_without_runs(tmp_path):
     with pytest.raises(UserError, match=r"holds no predictions\.jsonl"):
         score(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": None},
+        {"id": 3},
+        {"gold": "spans"},
+        {"gold": [[[], "CHEM"]]},
+        {"gold": [["ab", "CHEM"]]},
+        {"gold": [[[["a", "b"]], "CHEM"]]},
+        {"gold": [[[[0, 1.5]], "CHEM"]]},
+        {"gold": [[[[True, 2]], "CHEM"]]},
+        {"gold": [[[[5, 3]], "CHEM"]]},
+        {"gold": [[[[-1, 3]], "CHEM"]]},
+        {"gold": [[[[4, 6], [0, 2]], "CHEM"]]},
+        {"gold": [[[[0, 3]], None]]},
+        {"gold": [[[[0, 3]], ["CHEM"]]]},
+    ],
+)
+def test_a_record_that_is_no_documents(tmp_path, rows, changes):
+    write_predictions(tmp_path, "some-id", rows)
+    path = tmp_path / "predictions.jsonl"
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), **changes})
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match=r"predictions\.jsonl, line 2 is not a document's record; run finetune again"):
+        score(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", "a\u0085b", "a\rb", "a\x1cb", "a\nb"])
+def test_an_id_with_a_line_end_of_its_own(tmp_path, name):
+    write_predictions(tmp_path, "some-id", [Row(name, gold=(WHOLE,), pred=[WHOLE], perfect=[WHOLE])])
+    _, (row,) = read_predictions(tmp_path)
+    assert row.document == name

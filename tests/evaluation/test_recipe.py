@@ -30,6 +30,7 @@ def test_protocol_holds_every_option_that_is_not_a_place(recipe_values):
         ({"models": {"../up": "x"}}, "model name '../up' does not do for a folder"),
         ({"seeds": [1, 1]}, "one is given twice"),
         ({"seeds": []}, "seeds"),
+        ({"seeds": [2**32]}, r"seeds\.0: input should be less than 4294967296"),
         ({"window_overlap": 62}, "leaves no step between windows"),
         ({"policy": "nested"}, "policy"),
         ({"learning_rates": 1e-4}, "did you mean 'learning_rate'"),

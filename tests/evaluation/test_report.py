@@ -1,20 +1,40 @@
+import json
+import shutil
 import statistics
 
 import pytest
 
 from camembert_bio import files
 from camembert_bio.errors import UserError
+from camembert_bio.evaluation.documents import Span
+from camembert_bio.evaluation.predictions import Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
 from camembert_bio.evaluation.report import report, write_report
+from camembert_bio.inspection import inspect
+
+GOLD = [Span(((start, start + 1),), "CHEM") for start in range(100)]
+WRONG = [Span(((start, start + 1),), "CHEM") for start in range(100, 200)]
+
+
+def rows_of(f1):
+    """A hundred gold spans, and a hundred predictions of which `f1` are among them; tags hold all gold but ten."""
+    found = round(100 * f1)
+    return [Row("doc", gold=GOLD, pred=GOLD[:found] + WRONG[found:], perfect=GOLD[10:])]
+
+
+def iob2_of(f1):
+    """The F1 of `rows_of(f1)` against the ninety spans that tags hold."""
+    return 2 * (100 * f1 - 10) / 190
 
 
 def write_run(output, model, seed, f1, **changes):
     result = {
+        "id": f"{model}-{seed}",
         "task": "EMEA",
         "model": model,
         "seed": seed,
         "protocol": paper_protocol(),
-        "scores": {"f1": f1, "precision": f1, "recall": f1, "iob2_f1": f1 + 0.1, "ceiling": 0.9},
+        "scores": scores(rows_of(f1)),
         "ledger": {"gold": 2200, "nested": 337, "discontinuous": 41, "boundary": 2, "unknown_label": 0},
         "num_documents": {"train": 11, "validation": 12, "test": 15},
         "data_sha256": "d",
@@ -23,12 +43,14 @@ def write_run(output, model, seed, f1, **changes):
         "version": "0",
         **changes,
     }
-    files.write_json(output / result["task"] / model / f"seed-{seed}" / "result.json", result)
+    folder = output / result["task"] / model / f"seed-{seed}"
+    files.write_json(folder / "result.json", result)
+    write_predictions(folder, f"{model}-{seed}", rows_of(f1))
 
 
 @pytest.fixture
 def output(tmp_path):
-    (tmp_path / "finetune.json").write_text('{"models": {"general": "a", "bio": "b"}}')
+    (tmp_path / "finetune.json").write_text('{"models": {"general": "a", "bio": "b"}, "tasks": [{}], "seeds": [0]}')
     return tmp_path
 
 
@@ -52,7 +74,9 @@ def test_means_and_deviations(two_models):
     text = report(two_models)
     mean, std = 100 * statistics.mean(BEFORE), 100 * statistics.stdev(BEFORE)
     assert row(text, "| general |").startswith(f"| general | {mean:.2f} ± {std:.2f} |")
-    assert row(text, "| general |").endswith(f"| {mean + 10:.2f} ± {std:.2f} | 90.00 | 10 |")
+    iob2 = [100 * iob2_of(f1) for f1 in BEFORE]
+    iob2_cell = f"{statistics.mean(iob2):.2f} ± {statistics.stdev(iob2):.2f}"
+    assert row(text, "| general |").endswith(f"| {iob2_cell} | {100 * 180 / 190:.2f} | 10 |")
     assert text.index("| general |") < text.index("| bio |")
     assert "Protocol: `paper`; assumed, since the paper does not state it: weight_decay 0.01;" in text
 
@@ -133,6 +157,81 @@ def test_a_result_that_is_cut(output):
     path.write_text(path.read_text()[:50])
     with pytest.raises(UserError, match=r"seed-0/result\.json is not readable JSON"):
         report(output)
-    path.write_text("{}")
-    with pytest.raises(UserError, match=r"seed-0/result\.json lacks data_sha256, ledger"):
-        report(output)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ledger": {"gold": 1}}, r"result\.json\.ledger\.nested: this option is required"),
+        ({"seed": "first"}, r"result\.json\.seed: input should be a valid integer"),
+        ({"protocol": None}, r"result\.json\.protocol: input should be a valid dictionary"),
+        (
+            {"scores": {"f1": "high"}},
+            r"result\.json: scores hold no number for f1, precision, recall, iob2_f1, ceiling",
+        ),
+        ({"num_documents": 3}, r"result\.json\.num_documents"),
+    ],
+)
+@pytest.mark.parametrize("read", [report, inspect])
+def test_a_result_of_another_shape_is_named(output, read, changes, message):
+    write_run(output, "bio", 0, 0.5)
+    path = output / "EMEA/bio/seed-0/result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(UserError, match=message):
+        read(output)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"models": ["a"], "tasks": [], "seeds": []}', '{"models": {}, "tasks": 3}'])
+@pytest.mark.parametrize("read", [report, inspect])
+def test_a_recipe_of_another_shape_is_named(two_models, read, content):
+    (two_models / "finetune.json").write_text(content)
+    with pytest.raises(UserError, match=r"finetune\.json has \d mistakes:\n"):
+        read(two_models)
+
+
+def edit_the_scores(folder):
+    result = json.loads((folder / "result.json").read_text())
+    result["scores"]["f1"] += 0.01
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def edit_the_predictions(folder):
+    write_predictions(folder, "bio-3", rows_of(0.99))
+
+
+def cut_the_predictions(folder):
+    path = folder / "predictions.jsonl"
+    path.write_text(path.read_text()[:-40])
+
+
+def delete_the_predictions(folder):
+    (folder / "predictions.jsonl").unlink()
+
+
+def predictions_of_another_run(folder):
+    write_predictions(folder, "bio-4", rows_of(AFTER[3]))
+
+
+def result_of_another_run(folder):
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name("seed-4"), folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit_the_scores, r"the scores in its result\.json are not those of its predictions"),
+        (edit_the_predictions, r"the scores in its result\.json are not those of its predictions"),
+        (cut_the_predictions, r"predictions\.jsonl, line 2 is not JSON, perhaps cut"),
+        (delete_the_predictions, r"predictions\.jsonl cannot be read \(FileNotFoundError\)"),
+        (predictions_of_another_run, r"its result\.json and its predictions are of two runs"),
+        (result_of_another_run, r"its result\.json is of EMEA/bio/seed-4"),
+    ],
+)
+def test_scores_that_the_predictions_do_not_give_are_refused(two_models, change, message):
+    folder = two_models / "EMEA/bio/seed-3"
+    change(folder)
+    with pytest.raises(UserError, match=rf"cannot be reported; run finetune again.*\n.*{folder}.*{message}"):
+        write_report(two_models)
+    assert not (two_models / "report.md").exists()
+    assert inspect(two_models)["unverified"] == ["EMEA/bio/seed-3"]

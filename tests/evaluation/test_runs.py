@@ -190,6 +190,17 @@ def test_all_mistakes_before_the_first_run(recipe_values, tmp_path):
     assert not recipe_values["output"].exists()
 
 
+def test_an_output_that_holds_something_else(recipe_values):
+    output = recipe_values["output"]
+    output.mkdir()
+    (output / "notes.txt").write_text("x")
+    with pytest.raises(UserError, match=r"out holds other files and no finetune\.json; give a new or empty folder"):
+        run(recipe_values)
+    assert [path.name for path in output.iterdir()] == ["notes.txt"]
+    with pytest.raises(UserError, match=r"notes\.txt is a file; give a folder"):
+        run(recipe_values, output=output / "notes.txt")
+
+
 def test_the_tokenizer_is_checked_on_each_tasks_texts(recipe_values, tmp_path):
     for part in ("train", "dev", "test"):
         (tmp_path / part).mkdir()

@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict
+
 import pytest
 
 from camembert_bio.errors import UserError
@@ -42,5 +45,24 @@ def test_round_trip(tmp_path):
 def test_unreadable(tmp_path, content):
     if content is not None:
         (tmp_path / "v.json").write_text(content)
+    with pytest.raises(UserError, match="is not a readable vocabulary; run prepare again"):
+        load_vocabulary(tmp_path / "v.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mask_id": 13},
+        {"bos_id": -1},
+        {"pad_id": "1"},
+        {"eos_id": 6.0},
+        {"special_ids": [0, 13]},
+        {"special_ids": [0, True]},
+        {"special_ids": [[0]]},
+        {"pieces": [*PIECES[:-1], None]},
+    ],
+)
+def test_ids_outside_the_vocabulary_and_pieces_that_are_no_text(tmp_path, changes):
+    (tmp_path / "v.json").write_text(json.dumps({**asdict(VOCABULARY), **changes}))
     with pytest.raises(UserError, match="is not a readable vocabulary; run prepare again"):
         load_vocabulary(tmp_path / "v.json")

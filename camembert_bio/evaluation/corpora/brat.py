@@ -10,10 +10,13 @@ import itertools
 import re
 from pathlib import Path
 
+from camembert_bio import files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.documents import Document, Fragments, Span
 
-_ENTITY = re.compile(r"^T\d+\t(?P<label>\S+) (?P<offsets>\d+ \d+(?:;\d+ \d+)*)\t(?P<text>.*)$", re.DOTALL)
+_ENTITY = re.compile(
+    r"^(?P<id>T\d+)\t(?P<label>\S+) (?P<offsets>\d{1,18} \d{1,18}(?:;\d{1,18} \d{1,18})*)\t(?P<text>.*)$", re.DOTALL
+)
 # Relations, events, attributes, modifications, normalisations, notes, equivalences.
 _IGNORED = ("R", "E", "A", "M", "N", "#", "*")
 # brat writes a span's line breaks and tabs as spaces, since both delimit its own fields.
@@ -25,8 +28,9 @@ def read_brat(folder: Path) -> list[Document]:
 
     Raises `UserError` naming file and line on what cannot be read exactly.
     """
-    texts = {path.with_suffix("") for path in folder.rglob("*.txt")}
-    annotations = {path.with_suffix("") for path in folder.rglob("*.ann")}
+    paths = files.below(folder)
+    texts = {path.with_suffix("") for path in paths if path.suffix == ".txt"}
+    annotations = {path.with_suffix("") for path in paths if path.suffix == ".ann"}
     if not texts and not annotations:
         raise UserError(f"{folder} holds no .txt and .ann files; give a folder of brat documents")
     for stem in sorted(texts ^ annotations):
@@ -38,23 +42,29 @@ def read_brat(folder: Path) -> list[Document]:
 def _read_document(folder: Path, stem: Path) -> Document:
     text = _read_text(Path(f"{stem}.txt"))
     annotations = Path(f"{stem}.ann")
-    spans = set()
+    spans: dict[str, Span] = {}
     for number, line in enumerate(_read_text(annotations).split("\n"), start=1):
         line = line.removesuffix("\r")  # noqa: PLW2901
         if line and not line.startswith(_IGNORED):
-            spans.add(_read_entity(text, line, f"{annotations}, line {number}"))
-    return Document(stem.relative_to(folder).as_posix(), text, tuple(sorted(spans)))
+            where = f"{annotations}, line {number}"
+            name, span = _read_entity(text, line, where)
+            if spans.setdefault(name, span) != span:
+                raise UserError(f"{where}: {name} is given to another entity above; give each its own number")
+    return Document(stem.relative_to(folder).as_posix(), text, tuple(sorted(set(spans.values()))))
 
 
 def _read_text(path: Path) -> str:
     # Path.read_text would turn CRLF into LF and shift every later offset.
     try:
         return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 (byte {error.start}); convert it to UTF-8") from error
 
 
-def _read_entity(text: str, line: str, where: str) -> Span:
+def _read_entity(text: str, line: str, where: str) -> tuple[str, Span]:
+    """The annotation's id (`T1`) and its span."""
     match = _ENTITY.match(line)
     if not match:
         raise UserError(f"{where} is not a brat annotation; write it as T1<tab>LABEL START END<tab>TEXT")
@@ -74,4 +84,4 @@ def _read_entity(text: str, line: str, where: str) -> Span:
             f"{where}: the text at offsets {match['offsets']} is not the annotation's; "
             "was the .txt changed, or its line ends converted, after it was annotated?"
         )
-    return Span(fragments, match["label"])
+    return match["id"], Span(fragments, match["label"])

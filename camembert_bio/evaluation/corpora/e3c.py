@@ -23,7 +23,10 @@ def read_e3c(folder: Path) -> list[Document]:
 
     Raises `UserError` naming file and line on what cannot be read exactly.
     """
-    paths = sorted(folder.glob("*.xml"))
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".xml")
+    except OSError as error:  # Path.glob would find nothing
+        raise UserError(f"folder {folder} cannot be read ({error.strerror}); make it readable") from error
     if not paths:
         raise UserError(f"{folder} holds no .xml file; give a folder of E3C annotations such as French/layer1")
     return [_read_document(path) for path in paths]
@@ -48,6 +51,10 @@ def _read_document(path: Path) -> Document:
     parser.StartDoctypeDeclHandler = refuse_dtd
     try:
         parser.Parse(path.read_bytes(), True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except (LookupError, ValueError) as error:  # of Python's codecs, by the encoding that the file declares
+        raise UserError(f"{path} declares an encoding that cannot be read; convert it to UTF-8") from error
     except expat.ExpatError as error:
         raise UserError(f"{path}, line {error.lineno} is not valid XML: {expat.ErrorString(error.code)}") from error
     if len(texts) != 1:
@@ -57,7 +64,8 @@ def _read_document(path: Path) -> Document:
 
 
 def _read_entity(text: str, attributes: dict[str, str], where: str) -> Span:
-    begin, end = attributes.get("begin", ""), attributes.get("end", "")
+    # int() refuses thousands of digits; 18 are beyond any text.
+    begin, end = (attributes.get(name, "")[:19] for name in ("begin", "end"))
     if not (begin.isdecimal() and end.isdecimal() and int(begin) < int(end) <= len(text)):
         raise UserError(
             f"{where}: {LABEL} begin={begin!r} end={end!r} is not inside the text of {len(text)} characters; "
