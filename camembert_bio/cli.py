@@ -222,8 +222,10 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune, or one run in it")
     report = _verb(verbs, "report", _report_verb, "write the table of a finetune output folder")
     report.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune")
-    inspect = _verb(verbs, "inspect", _inspect, "say what a corpus, run, checkpoint or model folder holds")
-    inspect.add_argument("path", type=Path, metavar="PATH", help="the folder")
+    inspect = _verb(
+        verbs, "inspect", _inspect, "say what a corpus, shard, run, checkpoint, model or results folder holds"
+    )
+    inspect.add_argument("path", type=Path, metavar="PATH", help="the folder or shard")
     inspect.add_argument("--document", metavar="ID", help="decode one document of a corpus: prints its text")
     demo = _verb(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes", json_too=False)
     demo.add_argument("output", type=Path, nargs="?", default=Path("demo-output"), help="folder (default demo-output)")

@@ -88,7 +88,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's mapping; `UserError` names the file when it cannot be read."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not readable JSON ({type(error).__name__})") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} holds {type(value).__name__}, not a mapping")

@@ -10,50 +10,32 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForMaskedLM, CamembertConfig
 
-from camembert_bio.errors import Mistakes, UserError, nearest
+from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.model import packed_attention
 
 SUPPORTED = ("camembert", "roberta", "xlm-roberta")
 """Model types whose attention was shown by test to stay inside a segment, with a head at `lm_head`."""
 
-# camembert-base as published: CamembertConfig()'s own defaults are BERT's.
-CAMEMBERT_BASE: Mapping[str, Any] = {
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "max_position_embeddings": 514,
-    "type_vocab_size": 1,
-    "layer_norm_eps": 1e-5,
-    "pad_token_id": 1,
-    "bos_token_id": 5,
-    "eos_token_id": 6,
-}
+# Ids of CamemBERT's layout, whatever the size: CamembertConfig()'s own defaults are BERT's.
+_LAYOUT: Mapping[str, Any] = {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 5, "eos_token_id": 6}
 
 # What transformers and torch raise for a shape that is no encoder (num_attention_heads 0, hidden_act "gleu", ...).
 _REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AssertionError, StrictDataclassError)
 
 
-def new_encoder(path: Path | None, options: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
-    """The encoder that a run starts from: a folder's, or new weights of a configuration."""
-    return load_encoder(path) if path is not None else build_encoder(options, vocab_size, seed)
+def new_encoder(path: Path | None, shape: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
+    """The encoder that a run starts from: a folder's, or new weights of a shape."""
+    return load_encoder(path) if path is not None else build_encoder(shape, vocab_size, seed)
 
 
-def build_encoder(options: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
-    """A CamemBERT with new weights: camembert-base's shape, changed by `options`.
+def build_encoder(shape: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
+    """A CamemBERT with new weights; `shape` holds options of CamembertConfig.
 
     The weights are drawn by torch's generator seeded with `seed`, so that every rank draws the same.
-    Raises `UserError` on every option that CamembertConfig does not have, or on what it refuses.
+    Raises `UserError` on what transformers refuses.
     """
-    known = set(CamembertConfig().to_dict())
-    mistakes = Mistakes()
-    for name in sorted(options.keys() - known):
-        mistakes.messages.append(f"model.config.{name}: unknown option ({nearest(name, known)})")
-    if "vocab_size" in options:
-        mistakes.messages.append("model.config.vocab_size: the corpus' tokenizer decides it; remove this option")
-    mistakes.raise_any("model.config cannot be used:")
     try:
-        config = CamembertConfig(**{**CAMEMBERT_BASE, **options, "vocab_size": vocab_size})
+        config = CamembertConfig(**{**_LAYOUT, **shape, "vocab_size": vocab_size})
         packed_attention.register()
         torch.manual_seed(seed)
         model = AutoModelForMaskedLM.from_config(config, attn_implementation=packed_attention.NAME)

@@ -15,8 +15,8 @@ import sentencepiece
 from camembert_bio import config, files
 from camembert_bio.errors import UserError
 from camembert_bio.shards.manifest import Corpus
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
-SENTENCEPIECE = "sentencepiece.bpe.model"
 FAST = "tokenizer.json"
 
 _NUM_BEFORE = 5
@@ -30,20 +30,20 @@ def check_tokenizer(folder: Path, corpus: Corpus) -> None:
     `UserError` when the pieces differ, or when neither file says which they are.
     """
     ours = corpus.vocabulary.pieces
-    if (folder / SENTENCEPIECE).is_file():
-        if files.sha256_file(folder / SENTENCEPIECE) == corpus.manifest.tokenizer_sha256:
+    if (folder / SENTENCEPIECE_MODEL).is_file():
+        if files.sha256_file(folder / SENTENCEPIECE_MODEL) == corpus.manifest.tokenizer_sha256:
             return
         # The ids around the pieces are the layout's, the same for every SentencePiece model.
         theirs: Sequence[str | None] = [
             *ours[:_NUM_BEFORE],
-            *_sentencepiece_pieces(folder / SENTENCEPIECE)[1:],
+            *_sentencepiece_pieces(folder / SENTENCEPIECE_MODEL)[1:],
             ours[-1],
         ]
     elif (folder / FAST).is_file():
         theirs = _fast_pieces(folder / FAST)
     else:
         raise UserError(
-            f"model.path {folder} has neither {SENTENCEPIECE} nor {FAST}: whether the corpus {corpus.folder} was "
+            f"model.path {folder} has neither {SENTENCEPIECE_MODEL} nor {FAST}: whether the corpus {corpus.folder} was "
             "built with its tokenizer cannot be told; copy the tokenizer that the model was trained with into it"
         )
     different = [id for id, (a, b) in enumerate(zip_longest(theirs, ours)) if a != b]

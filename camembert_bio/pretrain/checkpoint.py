@@ -56,6 +56,11 @@ def folder_of(run: Path) -> Path:
     return run / "checkpoints"
 
 
+def path_of(run: Path, step: int) -> Path:
+    """The folder of a step's checkpoint, whether it exists or not."""
+    return folder_of(run) / f"{_PREFIX}{step:08d}"
+
+
 def write(run: Path, snapshot: Snapshot, keep: int) -> Path:
     """Write, hash, flush, rename; then the hint `latest` and retention. Rank 0 calls it.
 
@@ -72,7 +77,7 @@ def write(run: Path, snapshot: Snapshot, keep: int) -> Path:
 
 
 def _write(run: Path, snapshot: Snapshot, keep: int) -> Path:
-    target = folder_of(run) / f"{_PREFIX}{snapshot.step:08d}"
+    target = path_of(run, snapshot.step)
     if target.exists():
         return target
     with files.atomic_folder(target) as aside:
@@ -109,7 +114,9 @@ def problem_of(checkpoint: Path) -> str | None:
                 return f"{name} is missing"
             if path.stat().st_size != entry["bytes"] or files.sha256_file(path) != entry["sha256"]:
                 return f"{name} differs from its hash"
-    except (UserError, KeyError, TypeError) as error:
+        if path_of(Path(), read_state(checkpoint)["step"]).name != checkpoint.name:
+            return f"{STATE} is of another step"
+    except (UserError, KeyError, TypeError, ValueError) as error:
         return f"{MANIFEST} is unreadable ({type(error).__name__})"
     return None
 

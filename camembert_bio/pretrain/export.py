@@ -11,6 +11,7 @@ from camembert_bio.errors import UserError
 from camembert_bio.model import encoder as encoders
 from camembert_bio.pretrain import checkpoint, run_folder
 from camembert_bio.shards.manifest import TOKENIZER
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def export(run: Path, output: Path, step: int | None = None) -> Path:
     encoders.assert_tied(encoder)
     with files.atomic_folder(output) as aside:
         encoder.save_pretrained(aside)
-        for name in ("sentencepiece.bpe.model", "tokenizer_config.json"):
+        for name in (SENTENCEPIECE_MODEL, "tokenizer_config.json"):
             shutil.copyfile(run / TOKENIZER / name, aside / name)
         encoders.assert_tied(encoders.load_encoder(aside))
     logger.info("exported step %d of %s to %s", checkpoint.read_state(found)["step"], run, output)
@@ -43,10 +44,10 @@ def export(run: Path, output: Path, step: int | None = None) -> Path:
 
 def _of_step(run: Path, step: int) -> Path:
     """The checkpoint of one step, its hashes checked."""
-    by_step = {checkpoint.read_state(path)["step"]: path for path in checkpoint.complete(run)}
-    if step not in by_step:
-        kept = ", ".join(str(known) for known in sorted(by_step)) or "none"
+    found = checkpoint.path_of(run, step)
+    if not found.is_dir():
+        kept = ", ".join(path.name.split("-")[-1].lstrip("0") or "0" for path in checkpoint.complete(run)) or "none"
         raise UserError(f"{run} has no checkpoint of step {step}; kept steps: {kept}")
-    if problem := checkpoint.problem_of(by_step[step]):
+    if problem := checkpoint.problem_of(found):
         raise UserError(f"checkpoint of step {step} is damaged: {problem}; choose another step")
-    return by_step[step]
+    return found

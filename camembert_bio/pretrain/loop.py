@@ -53,9 +53,10 @@ def pretrain(recipe: Pretrain) -> int:
     Collective: every rank of the job calls it. Returns the exit code: 0 done, 85 stopped early with
     a checkpoint. Raises `UserError`, `RunError` or `DoNotRequeueError` on every rank.
     """
+    requests = StopRequests(recipe.output)  # first: a stop asked for while the run is set up is one too
     encoders.quiet_transformers()
     init_distributed()
-    run = _set_up(recipe)
+    run = _set_up(recipe, requests)
     if run.step >= num_steps(recipe):
         _say("%s is complete: %d steps; give another output for a new run", run.folder, run.step)
         return EXIT_DONE
@@ -121,7 +122,7 @@ def train(run: Run, metrics: Metrics | None) -> int:
     return EXIT_DONE
 
 
-def _set_up(recipe: Pretrain) -> Run:
+def _set_up(recipe: Pretrain, requests: StopRequests) -> Run:
     """Refuse what must be refused, take the folder, build the engine, restore. Collective."""
     begun = ranks.broadcast(run_folder.has_begun(recipe.output))
     ready = _examine(recipe, begun)
@@ -141,7 +142,8 @@ def _set_up(recipe: Pretrain) -> Run:
         "world_size": ranks.world_size(),
     }
     saver = Saver(recipe.output, recipe.checkpoint.keep)
-    run = Run(recipe, recipe.output, 0, loader, heldout, engine, saver, StopRequests(recipe.output), provenance, handle)
+    requests.watch()
+    run = Run(recipe, recipe.output, 0, loader, heldout, engine, saver, requests, provenance, handle)
     if found is None:
         if ranks.is_main():
             run_folder.save_model_files(run.folder, ready.encoder.config.to_dict(), ready.corpus)

@@ -90,11 +90,13 @@ def read(run: Path) -> list[dict[str, Any]]:
     """The points of `metrics.jsonl`; a line cut by a kill is passed over."""
     path = run / METRICS
     points = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text(errors="replace").splitlines() if path.is_file() else []:
         try:
-            points.append(json.loads(line))
+            point = json.loads(line)
         except ValueError:
             continue
+        if isinstance(point, dict) and isinstance(point.get("step"), int):
+            points.append(point)
     return points
 
 

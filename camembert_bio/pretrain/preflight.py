@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from camembert_bio import config
 from camembert_bio.data.order import Order, accumulation_steps
 from camembert_bio.data.windows import load_windows
 from camembert_bio.errors import Mistakes
@@ -12,7 +13,7 @@ from camembert_bio.model import encoder as encoders
 from camembert_bio.model.tokenizer import check_tokenizer
 from camembert_bio.pretrain import run_folder
 from camembert_bio.pretrain.engine import engine_settings
-from camembert_bio.pretrain.recipe import Pretrain
+from camembert_bio.pretrain.recipe import Pretrain, Shape
 from camembert_bio.pretrain.schedule import num_steps, tokens_per_step
 from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus, open_corpus, verify
 
@@ -105,7 +106,8 @@ def _encoder(recipe: Pretrain, corpus: Corpus, begun: bool) -> Any:
     if begun:
         return encoders.rebuild_encoder(recipe.output / run_folder.MODEL_CONFIG)
     vocab_size = len(corpus.vocabulary)
-    encoder = encoders.new_encoder(recipe.model.path, recipe.model.config, vocab_size, recipe.seed)
+    shape = config.to_dict(recipe.model.config or Shape())
+    encoder = encoders.new_encoder(recipe.model.path, shape, vocab_size, recipe.seed)
     mistakes = Mistakes()
     with mistakes.noted():
         encoders.check_encoder(encoder, recipe.seq_length, vocab_size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,41 @@ from camembert_bio.config import strict_fields
 
 Positive = Annotated[int, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Batch = Annotated[int, Field(gt=0, le=1 << 20)]
+
+
+@strict_fields
+@dataclass(frozen=True)
+class Shape:
+    """A CamemBERT with new weights; names and meaning are CamembertConfig's, the defaults camembert-base's."""
+
+    hidden_size: Positive = 768
+    """Width; a multiple of num_attention_heads."""
+    num_hidden_layers: Positive = 12
+    """Layers."""
+    num_attention_heads: Positive = 12
+    """Heads of each layer."""
+    intermediate_size: Positive = 3072
+    """Width of the feed-forward part."""
+    max_position_embeddings: Annotated[int, Field(gt=2)] = 514
+    """Positions and the two before the first."""
+    hidden_act: Literal["gelu", "gelu_new", "relu", "silu"] = "gelu"
+    """Activation of the feed-forward part."""
+    hidden_dropout_prob: Share = 0.1
+    """Dropout after embeddings, attention and feed-forward."""
+    attention_probs_dropout_prob: Share = 0.1
+    """Dropout of attention weights."""
+    initializer_range: Annotated[float, Field(gt=0)] = 0.02
+    """Standard deviation of new weights."""
+    layer_norm_eps: Annotated[float, Field(gt=0)] = 1e-5
+    """Added to the variance by LayerNorm."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is no multiple of num_attention_heads {self.num_attention_heads}"
+            )
 
 
 @strict_fields
@@ -26,8 +61,8 @@ class Model:
 
     path: Path | None = None
     """Transformers folder of a masked LM (camembert-base to reproduce the paper)."""
-    config: dict[str, Any] = field(default_factory=dict)
-    """Without a path: changes to camembert-base's shape, for new weights; names of CamembertConfig."""
+    config: Shape | None = None
+    """Without a path: what differs from camembert-base's shape, for new weights."""
 
     def __post_init__(self) -> None:
         if self.path and self.config:
@@ -52,7 +87,7 @@ class Optimizer:
 
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     """Peak learning rate (stated)."""
-    betas: tuple[Ratio, Ratio] = (0.9, 0.98)
+    betas: tuple[Share, Share] = (0.9, 0.98)
     """Decay rates of the moments (stated)."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-6
     """Added to the root of the second moment. Assumed: RoBERTa's."""
@@ -118,11 +153,11 @@ class Pretrain:
     """Length of the run and shape of the learning rate."""
     model: Model = field(default_factory=Model)
     """The encoder to train."""
-    seq_length: Positive = 512
+    seq_length: Annotated[int, Field(gt=2, le=1 << 17)] = 512
     """Positions of a window. Assumed: CamemBERT's."""
-    global_batch_size: Positive = 256
+    global_batch_size: Batch = 256
     """Windows of one step, over all ranks (stated: 8 x 16 accumulation x 2 GPUs)."""
-    micro_batch_size: Positive = 8
+    micro_batch_size: Batch = 8
     """Windows of one forward pass on one device (stated); changes speed and memory, not the result."""
     objective: Objective = field(default_factory=Objective)
     """What is learnt."""
@@ -140,7 +175,7 @@ class Pretrain:
     """Saving."""
     log_every_steps: Positive = 10
     """Steps between two points of the curves and two console lines."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Of new weights, the order of windows, masks and dropout."""
 
 

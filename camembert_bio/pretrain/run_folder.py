@@ -14,10 +14,11 @@ import json
 import os
 import shutil
 import socket
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import camembert_bio
 from camembert_bio import config, files
@@ -34,6 +35,24 @@ EVENTS = "events.jsonl"
 MODEL_CONFIG = "model_config.json"
 
 _ASIDE = ".tmp-*"
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Begun:
+    """The content of `run.json`."""
+
+    format: Literal[1]
+    recipe: dict[str, Any]
+    """As the run began; operational options may have changed since (`events.jsonl` says)."""
+    identity: dict[str, Any]
+    corpus_hash: str
+    versions: dict[str, str]
+
+
+def read(run: Path) -> Begun:
+    """`run.json`; raises `UserError` when it is damaged."""
+    return config.build(Begun, config.read_json(run / RUN), str(run / RUN))
 
 
 def has_begun(run: Path) -> bool:
@@ -126,13 +145,13 @@ def identity(recipe: Pretrain) -> dict[str, Any]:
 
 def check_same(run: Path, recipe: Pretrain, corpus: Corpus) -> None:
     """Refuse to go on with another corpus or another recipe. Raises `UserError` naming what differs."""
-    begun = config.read_json(run / RUN)
-    if begun["corpus_hash"] != corpus.manifest.hash:
+    begun = read(run)
+    if begun.corpus_hash != corpus.manifest.hash:
         raise UserError(
             f"the corpus {corpus.folder} changed under the run {run}: hash {corpus.manifest.hash[:12]}, "
-            f"the run began with {begun['corpus_hash'][:12]}; restore it, or start another run in a new output"
+            f"the run began with {begun.corpus_hash[:12]}; restore it, or start another run in a new output"
         )
-    changed = _differences(begun["identity"], identity(recipe))
+    changed = _differences(begun.identity, identity(recipe))
     if changed:
         listed = "; ".join(f"{key}: {before!r} -> {now!r}" for key, (before, now) in changed.items())
         raise UserError(
@@ -142,7 +161,7 @@ def check_same(run: Path, recipe: Pretrain, corpus: Corpus) -> None:
 
 def changed_options(run: Path, recipe: Pretrain) -> dict[str, tuple[Any, Any]]:
     """The options that differ from those that the run began with, as (then, now); they are operational ones."""
-    return _differences(config.read_json(run / RUN)["recipe"], config.to_dict(recipe))
+    return _differences(read(run).recipe, config.to_dict(recipe))
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -176,13 +195,8 @@ def mark_begun(run: Path, recipe: Pretrain, corpus: Corpus) -> None:
     # By metadata: importing DeepSpeed to ask it would take seconds where nothing else needs it.
     versions = {name: metadata.version(name) for name in ("torch", "transformers", "deepspeed")}
     versions["camembert_bio"] = camembert_bio.__version__
-    values = {
-        "recipe": config.to_dict(recipe),
-        "identity": identity(recipe),
-        "corpus_hash": corpus.manifest.hash,
-        "versions": versions,
-    }
-    files.write_json(run / RUN, {"format": 1, **values})
+    begun = Begun(1, config.to_dict(recipe), identity(recipe), corpus.manifest.hash, versions)
+    files.write_json(run / RUN, config.to_dict(begun))
 
 
 def event(run: Path, name: str, **values: Any) -> None:

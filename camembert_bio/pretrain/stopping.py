@@ -21,9 +21,10 @@ SAVE_FILE = "SAVE"
 
 
 class StopRequests:
-    """Collects requests on this rank; handlers are installed when it is made.
+    """Collects requests on this rank; handlers are installed when it is made, files count after `watch`.
 
-    SIGTERM, SIGUSR1 and SIGINT ask for a checkpoint and a stop. A second SIGINT interrupts at once.
+    SIGTERM, SIGUSR1 and SIGINT ask for a checkpoint and a stop; one that comes while the run is being set up
+    is honoured at its first step. A second SIGINT interrupts at once.
     """
 
     def __init__(self, run: Path) -> None:
@@ -32,9 +33,12 @@ class StopRequests:
         self._parent = os.getppid()
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._on_signal)
+
+    def watch(self) -> None:
+        """Remove what an earlier start was asked; from now on `poll` sees new files."""
         if ranks.is_main():
             for name in (STOP_FILE, SAVE_FILE):
-                (run / name).unlink(missing_ok=True)
+                (self._run / name).unlink(missing_ok=True)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._stop = True

@@ -7,12 +7,13 @@ import sentencepiece
 from camembert_bio.corpus.recipe import TrainTokenizer
 from camembert_bio.corpus.tokenize import train_tokenizer
 from camembert_bio.errors import UserError
-from camembert_bio.model.tokenizer import FAST, SENTENCEPIECE, check_tokenizer
+from camembert_bio.model.tokenizer import FAST, check_tokenizer
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 
 @pytest.fixture
 def sentencepiece_file(corpus):
-    return corpus.folder / "tokenizer" / SENTENCEPIECE
+    return corpus.folder / "tokenizer" / SENTENCEPIECE_MODEL
 
 
 @pytest.fixture
@@ -21,21 +22,21 @@ def fast(sentencepiece_file, tmp_path):
     from transformers import AutoTokenizer
 
     AutoTokenizer.from_pretrained(sentencepiece_file.parent, local_files_only=True).save_pretrained(tmp_path)
-    (tmp_path / SENTENCEPIECE).unlink(missing_ok=True)
+    (tmp_path / SENTENCEPIECE_MODEL).unlink(missing_ok=True)
     return tmp_path / FAST
 
 
 def test_the_tokenizer_of_the_corpus_passes_in_either_form(corpus, sentencepiece_file, fast, tmp_path):
     check_tokenizer(tmp_path, corpus)
-    shutil.copyfile(sentencepiece_file, tmp_path / SENTENCEPIECE)
+    shutil.copyfile(sentencepiece_file, tmp_path / SENTENCEPIECE_MODEL)
     fast.write_text("{}")
     check_tokenizer(tmp_path, corpus)
 
 
 def test_equal_pieces_in_another_file_pass(corpus, sentencepiece_file, tmp_path):
     # An empty unknown field of the protocol buffer: other bytes, the same pieces.
-    (tmp_path / SENTENCEPIECE).write_bytes(sentencepiece_file.read_bytes() + b"\xc2\x3e\x00")
-    assert sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / SENTENCEPIECE)).get_piece_size() == 595
+    (tmp_path / SENTENCEPIECE_MODEL).write_bytes(sentencepiece_file.read_bytes() + b"\xc2\x3e\x00")
+    assert sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / SENTENCEPIECE_MODEL)).get_piece_size() == 595
     check_tokenizer(tmp_path, corpus)
 
 
@@ -59,7 +60,7 @@ def test_another_size_is_refused(corpus, fast, tmp_path):
 def test_another_sentencepiece_model_of_the_same_size_is_refused(corpus, tmp_path):
     sentences = [f"le patient numéro {i * 7} est venu pour une douleur de {i * 13} jours" for i in range(2000)]
     other = train_tokenizer(sentences, TrainTokenizer(vocab_size=600))
-    (tmp_path / SENTENCEPIECE).write_bytes(other.model_bytes)
+    (tmp_path / SENTENCEPIECE_MODEL).write_bytes(other.model_bytes)
     with pytest.raises(UserError, match=r"tokenizer of model\.path .*\(600 ids\) is not that of .*tokenizer\.path = "):
         check_tokenizer(tmp_path, corpus)
 
@@ -76,6 +77,6 @@ def test_a_folder_that_cannot_tell_its_tokenizer_is_refused(corpus, fast, tmp_pa
     fast.unlink()
     with pytest.raises(UserError, match=r"has neither sentencepiece\.bpe\.model nor tokenizer\.json"):
         check_tokenizer(tmp_path, corpus)
-    (tmp_path / SENTENCEPIECE).write_text("x")
+    (tmp_path / SENTENCEPIECE_MODEL).write_text("x")
     with pytest.raises(UserError, match="is not a SentencePiece model; fetch it again"):
         check_tokenizer(tmp_path, corpus)

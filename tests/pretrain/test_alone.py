@@ -7,15 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from camembert_bio import config, files
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.errors import EXIT_DONE, DoNotRequeueError, RunError, UserError
-from camembert_bio.model.encoder import build_encoder
+from camembert_bio.model.encoder import build_encoder, num_parameters
 from camembert_bio.pretrain import checkpoint, metrics, preflight, run_folder
 from camembert_bio.pretrain.loop import pretrain
-from camembert_bio.pretrain.recipe import Pretrain
+from camembert_bio.pretrain.recipe import Pretrain, Shape
 from camembert_bio.samples.corpus import write_corpus
 from camembert_bio.shards.manifest import TRAIN, Corpus
 
@@ -70,7 +71,6 @@ def model_folder(corpus: Corpus, values: dict, folder: Path, tokenizer: Path) ->
     ("changes", "message"),
     [
         ({"model": {"path": "nowhere"}}, r"model\.path nowhere has no config\.json"),
-        ({"model": {"config": {"hiden_size": 8}}}, r"model\.config\.hiden_size: unknown option"),
         ({"corpus": "nowhere"}, "nowhere is not a corpus"),
         ({"seq_length": 4}, "seq_length 4 is too short for a window"),
         ({"source_repeats": {"lefleats": 2}}, "repeats of 'lefleats': no such source"),
@@ -88,8 +88,8 @@ def test_a_refusal_leaves_no_folder(changes, message, tiny, tmp_path):
 def test_every_mistake_is_told_at_once(tiny, tmp_path):
     owned = tmp_path / "mine.json"
     owned.write_text('{"train_batch_size": 8, "optimizer": {}}')
-    model = {"config": {"hiden_size": 8, "layers": 2, "vocab_size": 3}}
-    values = tiny(tmp_path / "run", micro_batch_size=3, ds_config=str(owned), model=model, source_repeats={"no": 1})
+    values = tiny(tmp_path / "run", micro_batch_size=3, ds_config=str(owned), source_repeats={"no": 1})
+    values["model"] = {"path": "nowhere"}
     with pytest.raises(UserError) as raised:
         pretrain(built(values))
     message = str(raised.value)
@@ -97,13 +97,44 @@ def test_every_mistake_is_told_at_once(tiny, tmp_path):
         "use 6 or 9",
         "sets 'optimizer', which belongs to",
         "sets 'train_batch_size', which belongs to",
-        "model.config.hiden_size: unknown",
-        "model.config.layers: unknown",
-        "model.config.vocab_size: the corpus' tokenizer decides it",
+        "model.path nowhere has no config.json",
         "repeats of 'no'",
     ):
         assert part in message, message
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"hiden_size": 32}, r"model\.config\.hiden_size: unknown option \(did you mean 'hidden_size'\?\)"),
+        ({"vocab_size": 32_005}, r"model\.config\.vocab_size: unknown option"),
+        # Trained both ways, exported as a model that sees to the left alone.
+        ({"is_decoder": True}, r"model\.config\.is_decoder: unknown option"),
+        ({"hidden_size": 30, "num_attention_heads": 4}, "hidden_size 30 is no multiple of num_attention_heads 4"),
+        ({"num_attention_heads": 0}, r"model\.config\.num_attention_heads: .*greater than 0"),
+    ],
+)
+def test_a_shape_that_is_none_is_refused(shape, message, tiny, tmp_path):
+    values = tiny(tmp_path / "run")
+    values["model"] = {"config": shape}
+    with pytest.raises(UserError, match=message):
+        built(values)
+
+
+def test_the_default_shape_is_camembert_base():
+    with torch.device("meta"):
+        model = build_encoder(config.to_dict(Shape()), vocab_size=32_005, seed=0)
+    # camembert-base: 110 M parameters as published, the tied head's matrix counted once.
+    assert 110e6 < num_parameters(model) < 111.5e6
+    assert model.config.layer_norm_eps == 1e-5 and model.config.type_vocab_size == 1
+
+
+@pytest.mark.parametrize("content", ["{}", '{"format": 1, "corpus_hash": 3}', "[]"])
+def test_a_damaged_run_json_is_told_by_name(content, copy, tiny):
+    (copy / run_folder.RUN).write_text(content)
+    with pytest.raises(UserError, match=r"run\.json"):
+        pretrain(built(tiny(copy)))
 
 
 def test_a_model_with_another_tokenizer_is_refused(corpus, nothing_held_out, tiny, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,8 @@ def test_a_damaged_checkpoint_is_passed_over_by_a_resumption_on_one_rank(done, c
 def test_no_checkpoint_left_exits_with_do_not_requeue(copy, tiny, write_recipe):
     for folder in checkpoint.complete(copy):
         (folder / checkpoint.MODEL).unlink()
-    outputs = run([*CLI, "pretrain", write_recipe(tiny(copy))], 2, expect=EXIT_DO_NOT_REQUEUE)
-    assert "holds no usable checkpoint; restore one" in outputs[0] and "Traceback" not in "".join(outputs)
+    (output,) = run([*CLI, "pretrain", write_recipe(tiny(copy))], 1, expect=EXIT_DO_NOT_REQUEUE)
+    assert "holds no usable checkpoint; restore one" in output and "Traceback" not in output
 
 
 def test_a_save_file_saves_and_a_stop_file_stops(tiny, write_recipe, tmp_path):
@@ -124,6 +125,16 @@ def test_a_save_file_saves_and_a_stop_file_stops(tiny, write_recipe, tmp_path):
     last = checkpoint.complete(folder)[-1]
     assert checkpoint.problem_of(last) is None
     assert checkpoint.read_state(last)["step"] == metrics.read(folder)[-1]["step"]
+
+
+def test_a_signal_that_comes_while_a_run_is_set_up_stops_it_with_a_checkpoint(tiny, write_recipe, tmp_path):
+    run = tmp_path / "run"
+    with Job([*CLI, "pretrain", write_recipe(tiny(run))]) as job:
+        job.until((run / run_folder.LOCK).exists)
+        assert not run_folder.has_begun(run)
+        job.processes[1].send_signal(signal.SIGUSR1)
+        assert job.wait() == [EXIT_RESUMABLE] * 2, job.outputs()
+    assert [path.name for path in checkpoint.complete(run)] == ["step-00000000"]
 
 
 def test_a_recipe_with_three_mistakes_is_one_message_and_exit_2(tiny, write_recipe, tmp_path):
