@@ -34,10 +34,14 @@ setup(
         "numpy>=1.26",
         "pyarrow>=15",
         "pydantic>=2.5",
+        "ftfy>=6.3",
+        "py3langid>=0.4",
         "PyYAML>=6.0",
         "safetensors>=0.4",
         "tqdm>=4.60",
         "zstandard>=0.22",
+        "rensa>=0.5,<0.6",
+        "xxhash>=3.5",
     ],
     extras_require={
         "dev": [

@@ -188,6 +188,32 @@ def _inspect(options: argparse.Namespace) -> int:
     return _print(options, value, json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def _forget(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from camembert_bio.corpus.forget import forget, read_ids
+
+    ids = [*options.ids, *(read_ids(options.ids_file) if options.ids_file else [])]
+    done = forget(options.path, ids, options.source, options.ignore_missing)
+    text = f"{options.path}: {done.documents} documents removed, {done.missing} ids not found, corpus {done.hash[:12]}"
+    return _print(options, asdict(done), text)
+
+
+def _export_corpus(options: argparse.Namespace) -> int:
+    from camembert_bio.corpus.parquet import export_corpus
+
+    manifest = export_corpus(options.path, options.output)
+    return _print(options, {"parquet": str(options.output), "hash": manifest.hash}, f"parquet files: {options.output}")
+
+
+def _import_corpus(options: argparse.Namespace) -> int:
+    from camembert_bio.corpus.parquet import import_corpus
+
+    manifest = import_corpus(options.path, options.output)
+    value = {"corpus": str(options.output), "hash": manifest.hash}
+    return _print(options, value, f"{options.output}: corpus {manifest.hash[:12]}")
+
+
 def _demo(options: argparse.Namespace) -> int:
     from camembert_bio.demo import demo
 
@@ -227,9 +253,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("path", type=Path, metavar="PATH", help="the folder or shard")
     inspect.add_argument("--document", metavar="ID", help="decode one document of a corpus: prints its text")
+    _corpus_verbs(verbs)
     demo = _verb(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes", json_too=False)
     demo.add_argument("output", type=Path, nargs="?", default=Path("demo-output"), help="folder (default demo-output)")
     return parser
+
+
+def _corpus_verbs(verbs: Any) -> None:
+    """The verbs that change or move a corpus that is built."""
+    forget = _verb(verbs, "forget", _forget, "take documents out of a corpus, by id")
+    forget.add_argument("path", type=Path, metavar="CORPUS", help="corpus folder")
+    forget.add_argument("ids", nargs="*", metavar="ID", help="of a document, or SOURCE:ID")
+    forget.add_argument("--from", type=Path, dest="ids_file", metavar="FILE", help="UTF-8 file with one id a line")
+    forget.add_argument("--source", metavar="NAME", help="look in this source alone (default: all)")
+    forget.add_argument("--ignore-missing", action="store_true", help="go on where an id is in no document")
+    for name, run, text, source, target in (
+        ("export-corpus", _export_corpus, "write a corpus as parquet files", "corpus folder", "folder to make"),
+        ("import-corpus", _import_corpus, "build a corpus from an export", "folder of an export", "corpus to make"),
+    ):
+        verb = _verb(verbs, name, run, text)
+        verb.add_argument("path", type=Path, metavar="FOLDER", help=source)
+        verb.add_argument("output", type=Path, metavar="OUT", help=f"{target}; must not exist or be empty")
 
 
 def _positive(text: str) -> int:

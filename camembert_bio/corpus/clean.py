@@ -42,18 +42,29 @@ _LINE_RUNS = (" \n", "\n ", "\n\n\n")
 
 
 def clean(text: str) -> str:
-    """The cleaned text; it may be empty. About 75 MB per CPU-second.
-
-    The regular expressions run where a test six times cheaper asks for them: most texts need none.
-    """
+    """The cleaned text; it may be empty. About 75 MB per CPU-second."""
     text = text.replace("\r\n", "\n")
-    if not text.replace("\n", "").isprintable() or any(character in text for character in _ODD_PRINTABLE):
+    return neutralise(fold_characters(text, is_plain(text)))
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text holds no character that cleaning replaces: six times cheaper than replacing."""
+    return text.replace("\n", "").isprintable() and not any(character in text for character in _ODD_PRINTABLE)
+
+
+def fold_characters(text: str, plain: bool) -> str:
+    """The text in NFC without odd characters, its white space shortened; its line ends are no `\\r\\n`.
+
+    `plain` is what `is_plain` says of it; False is never wrong. The regular expressions run where a cheap test asks
+    for them: most texts need none.
+    """
+    if not plain:
         text = _ODD.sub(lambda match: _REPLACED[match[0]], text)
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
     if "  " in text or ("\n" in text and any(run in text for run in _LINE_RUNS)):
         text = _RUN.sub(_shorten, text)
-    return neutralise(text.strip(" \n"))
+    return text.strip(" \n")
 
 
 def neutralise(text: str) -> str:

@@ -73,6 +73,46 @@ class Clean:
 
     min_characters: Annotated[int, Field(ge=1)] = 20
     """A document shorter than this after cleaning is dropped, and counted."""
+    min_words: Annotated[int, Field(ge=1)] = 1
+    """So is one of fewer words."""
+    languages: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)] | None = None
+    """Codes (`[fr]`) of the languages to keep: a document whose first 1,000 characters are surely in another is
+    dropped, and counted. null: not looked at."""
+    hook: Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$")] | None = None
+    """`module:function`, called with each document's text before any cleaning, giving its text back: where a
+    pseudonymiser goes. The module is on the path or in the working directory. What it raises drops the document."""
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Deduplicate:
+    """What is kept once, across all sources, in the recipe's order of preference."""
+
+    exact: bool = True
+    """Of documents that are equal up to case and white space, one."""
+    near: Annotated[float, Field(ge=0.5, le=1)] | None = 0.8
+    """Of documents whose word 5-grams are similar to this Jaccard index or more, as MinHash estimates it
+    (± 0.035 at 0.8), the first; null: off. On biomed-raw-fr 0.8 finds 4,304 of 16,442 documents."""
+    sentences: Annotated[int, Field(ge=1)] | None = 1
+    """Of sentences that are equal up to case and white space, the first so many; null: all. On the leaflets of E3C
+    1 leaves 43 % of the words."""
+    sentence_min_words: Annotated[int, Field(ge=1)] = 5
+    """A shorter sentence is never a duplicate."""
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Decontaminate:
+    """Which evaluation sets must not stand in the corpus."""
+
+    tasks: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)], Path], Field(min_length=1)]
+    """Each set's name, and a folder searched for `.txt` files, or one `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file."""
+    n: Annotated[int, Field(ge=2, le=64)] = 8
+    """Words of an n-gram. Of a shorter evaluation document only an equal text is found."""
+    remove: bool = False
+    """Drop the documents that hold one of the sets' documents; false: count them and report."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """A document of the corpus holds an evaluation document from this share of its n-grams on."""
 
 
 @config.strict_fields

@@ -59,6 +59,15 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """Documents that were taken out of a corpus after it was built; never which."""
+
+    date: str
+    """ISO 8601, UTC."""
+    documents: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The content of `corpus.json`."""
 
@@ -73,11 +82,14 @@ class Manifest:
     sources: dict[str, Source]
     paths: dict[str, str]
     """Where the sources stood, by name, and the given `tokenizer`: for the reader, not in the hash."""
+    removals: tuple[Removal, ...] = ()
+    """What `forget` did since, oldest first: for the reader too, the shards' hashes say it already."""
 
     @functools.cached_property
     def hash(self) -> str:
-        """Hexadecimal sha256 of the manifest's canonical JSON without `paths`: the corpus' name."""
-        return files.sha256_json({name: value for name, value in asdict(self).items() if name != "paths"})
+        """Hexadecimal sha256 of the manifest's canonical JSON without `paths` and `removals`: the corpus' name."""
+        told_only = ("paths", "removals")
+        return files.sha256_json({name: value for name, value in asdict(self).items() if name not in told_only})
 
     def shards(self, split: str) -> list[tuple[str, ShardEntry]]:
         """(source, shard) of a split, sources in the manifest's order."""

@@ -1,0 +1,95 @@
+"""A document's way through the cleaning: every step of a recipe, what it changed, and why a document is dropped.
+
+    hook → mojibake → running lines → characters → hyphens → special tokens → sections → length → language
+
+Each step runs where a cheap test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from camembert_bio.corpus.clean import fold_characters, is_plain, neutralise, num_words
+from camembert_bio.corpus.hook import load_hook
+from camembert_bio.corpus.hyphens import join_soft_hyphens, join_words
+from camembert_bio.corpus.language import Languages
+from camembert_bio.corpus.leaflets import split_sections
+from camembert_bio.corpus.mojibake import repair
+from camembert_bio.corpus.pages import remove_running_lines
+from camembert_bio.corpus.recipe import Clean
+
+TOO_SHORT = "too short"
+LOST = "lost characters"
+"""Documents with U+FFFD, which another program wrote in place of what it could not read."""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What became of a document."""
+
+    text: str
+    """Cleaned; empty when it is dropped."""
+    dropped: str | None
+    """Why it is dropped: `too short`, `language en`, `hook raised KeyError`; None when it stays."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """1 for each step that changed the document: sums over documents, and over workers, count documents."""
+    num_words: int = 0
+
+
+class Cleaner:
+    """The cleaning of a recipe, made once a worker."""
+
+    def __init__(self, options: Clean) -> None:
+        """Raises `UserError` when the hook cannot be loaded, or a language is unknown."""
+        self._options = options
+        self._hook = load_hook(options.hook) if options.hook else None
+        self._languages = Languages(options.languages) if options.languages else None
+
+    def __call__(self, text: str) -> Cleaned:
+        """The document's text, cleaned, or the reason why it is dropped; neither quotes it."""
+        counts: Counter[str] = Counter()
+        if self._hook is not None:
+            try:
+                replaced = self._hook(text)
+            except Exception as error:  # noqa: BLE001 (its message may quote the document)
+                return Cleaned("", f"hook raised {type(error).__name__}", counts)
+            if not isinstance(replaced, str):
+                return Cleaned("", f"hook returned {type(replaced).__name__}", counts)
+            counts["hook"] = int(replaced != text)
+            text = replaced
+        text = _cleaned(text, counts)
+        length = num_words(text)
+        dropped = self._reason(text, length)
+        return Cleaned("" if dropped else text, dropped, +counts, 0 if dropped else length)
+
+    def _reason(self, text: str, length: int) -> str | None:
+        if len(text) < self._options.min_characters or length < self._options.min_words:
+            return TOO_SHORT
+        if self._languages is not None and (code := self._languages.other(text)):
+            return f"language {code}"
+        return None
+
+
+def _cleaned(text: str, counts: Counter[str]) -> str:
+    """The steps of every recipe; counts 1 for each that changes the text."""
+    text = text.replace("\r\n", "\n")
+    plain = is_plain(text)
+    if not plain and "\ufffd" in text:
+        counts[LOST] = 1
+    repaired = repair(text, plain)
+    plain = plain and repaired is text
+    text = _counted("mojibake", text, repaired, counts)
+    text = _counted("running lines", text, remove_running_lines(text), counts)
+    if not plain:
+        text = _counted("hyphens", text, join_soft_hyphens(text), counts)
+    text = _counted("characters", text, fold_characters(text, plain), counts)
+    text = _counted("hyphens", text, join_words(text), counts)
+    text = _counted("special tokens", text, neutralise(text), counts)  # a joined word may be one
+    return _counted("sections", text, split_sections(text), counts)
+
+
+def _counted(step: str, before: str, after: str, counts: Counter[str]) -> str:
+    if after is not before and after != before:
+        counts[step] = 1
+    return after

@@ -1,0 +1,271 @@
+"""`forget`: a corpus without the given documents, as after a patient's refusal.
+
+Shards that hold such a document are written anew under new names, verified, and then named by a new manifest in one
+rename: before it the old corpus is whole, after it the new one. The old shards are removed last. What a kill leaves
+of either is removed by the next call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import fcntl
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from camembert_bio import files
+from camembert_bio.errors import RunError, UserError, nearest
+from camembert_bio.shards.format import Ids, Shard, open_shard, write_shard
+from camembert_bio.shards.manifest import (
+    MANIFEST,
+    TRAIN,
+    VALIDATION,
+    Corpus,
+    Manifest,
+    Removal,
+    ShardEntry,
+    Source,
+    Split,
+    open_corpus,
+)
+from camembert_bio.shards.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+Keep = npt.NDArray[np.bool_]
+_SHARD_NAME = re.compile(rf"(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.arrow")
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a call of `forget` did."""
+
+    documents: int
+    """Removed."""
+    missing: int
+    """Of the ids given, those that no document has."""
+    shards: int
+    """Written anew or removed."""
+    hash: str
+    """The corpus' name from now on."""
+
+
+def forget(folder: Path, ids: Sequence[str], source: str | None = None, ignore_missing: bool = False) -> Forgotten:
+    """Take documents out of a corpus, given by their ids, or by `SOURCE:ID` where sources share ids.
+
+    Words of the removed documents are counted from their tokens. Raises `UserError`, and changes nothing, when no id
+    is given, an id is not found and `ignore_missing` is not set, an id stands in several sources, nothing would stay,
+    or another `forget` works on the corpus; `RunError` when a shard that must be rewritten is damaged. No message
+    shows an id.
+    """
+    with _locked(folder):
+        corpus = open_corpus(folder)
+        if left := _remove_unnamed(corpus):
+            logger.info("%d shards that an interrupted forget left in %s are removed", left, folder)
+        ids = list(dict.fromkeys(ids))
+        keep, missing = _search(corpus, ids, source)
+        _refuse_missing(folder, ids, [] if ignore_missing else missing)
+        if not keep:
+            return Forgotten(0, len(missing), 0, corpus.manifest.hash)
+        changed = _rewrite(corpus, keep)
+        _finish(folder, ids, source)
+        num_documents = sum(int(np.count_nonzero(~mask)) for mask in keep.values())
+        return Forgotten(num_documents, len(missing), len(keep), changed.hash)
+
+
+def read_ids(path: Path) -> list[str]:
+    """Ids from a UTF-8 file, one a line; white space around them and empty lines do not count."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8; write one id a line in UTF-8") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the manifest's lock; one `forget` at a time."""
+    open_corpus(folder)
+    path = folder / MANIFEST
+    with open(path, "r+b") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another forget works on {folder}; wait for its end and call again") from None
+        if os.fstat(handle.fileno()).st_ino != path.stat().st_ino:
+            raise UserError(f"another forget has just changed {folder}; call again")
+        yield
+
+
+def _search(corpus: Corpus, ids: Sequence[str], source: str | None) -> tuple[dict[str, Keep], list[int]]:
+    """By path, which documents stay of each shard that holds one to forget; and the positions of ids not found."""
+    if not ids:
+        raise UserError("no id is given; name documents, or a file of ids with --from")
+    manifest = corpus.manifest
+    if source is not None and source not in manifest.sources:
+        raise UserError(f"{corpus.folder} has no source {source!r} ({nearest(source, manifest.sources)})")
+    given = {id_: position for position, id_ in enumerate(ids)}
+    keep: dict[str, Keep] = {}
+    found_in: dict[int, set[str]] = {}
+    for name in manifest.sources if source is None else [source]:
+        prefix = f"{name}:"
+        named = {} if source else {id_[len(prefix) :]: at for id_, at in given.items() if id_.startswith(prefix)}
+        for entry in (entry for split in manifest.sources[name].splits.values() for entry in split.shards):
+            doc_ids = corpus.open(entry).doc_ids
+            for doc_id in doc_ids:
+                for position in (given.get(doc_id), named.get(doc_id)):
+                    if position is not None:
+                        found_in.setdefault(position, set()).add(name)
+            mask = np.array([doc_id not in given and doc_id not in named for doc_id in doc_ids], dtype=bool)
+            if not mask.all():
+                keep[entry.path] = mask
+    if several := sum(len(names) > 1 for names in found_in.values()):
+        raise UserError(
+            f"{several} of {len(ids)} ids stand in several sources of {corpus.folder}; give --source or SOURCE:ID; "
+            "nothing was changed"
+        )
+    return keep, [position for position in range(len(ids)) if position not in found_in]
+
+
+def _refuse_missing(folder: Path, ids: Sequence[str], missing: Sequence[int]) -> None:
+    if missing:
+        places = ", ".join(str(position + 1) for position in missing[:_SHOWN]) + (", ..." if missing[_SHOWN:] else "")
+        raise UserError(
+            f"{len(missing)} of {len(ids)} ids are in no document of {folder} (in the order given: {places}); "
+            "check them, or remove the others with --ignore-missing; nothing was changed"
+        )
+
+
+def _rewrite(corpus: Corpus, keep: Mapping[str, Keep]) -> Manifest:
+    """Write the shards that change, verify them, and save the manifest that names them."""
+    folder, before = corpus.folder, corpus.manifest
+    opens = _opens_word(corpus.vocabulary)
+    written: list[Path] = []
+    try:
+        sources = {}
+        for name, source in before.sources.items():
+            splits = {}
+            for split, value in source.splits.items():
+                splits[split] = _without(corpus, value, keep, opens, len(before.removals) + 1, written)
+            splits = {split: value for split, value in splits.items() if value.documents}
+            if splits:
+                sources[name] = Source(source.licence, splits)
+        if not sources:
+            raise UserError(f"these are all the documents of {folder}; remove the folder itself; nothing was changed")
+        for parent in {path.parent for path in written}:
+            files.fsync_path(parent)
+        removal = Removal(
+            datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            sum(int(np.count_nonzero(~mask)) for mask in keep.values()),
+        )
+        after = dataclasses.replace(before, sources=sources, removals=(*before.removals, removal))
+        after.save(folder)
+    except BaseException:
+        if open_corpus(folder).manifest.hash == before.hash:
+            for path in written:
+                path.unlink(missing_ok=True)
+        raise
+    return after
+
+
+def _without(
+    corpus: Corpus, split: Split, keep: Mapping[str, Keep], opens: Keep, revision: int, written: list[Path]
+) -> Split:
+    """A split of a source with its changed shards written anew; adds their paths to `written`."""
+    shards: list[ShardEntry] = []
+    num_words = split.words
+    for entry in split.shards:
+        mask = keep.get(entry.path)
+        if mask is None:
+            shards.append(entry)
+            continue
+        shard = _intact(corpus, entry)
+        removed = [shard.document(int(index)) for index in np.flatnonzero(~mask)]
+        num_words -= sum(_num_words(ids, opens, corpus.vocabulary.is_lone_space) for ids in removed)
+        if mask.any():
+            path = corpus.folder / re.sub(r"(?:-r\d+)?\.arrow$", f"-r{revision}.arrow", entry.path)
+            written.append(path)
+            shards.append(_write_kept(shard, mask, path, corpus.folder))
+    return Split(
+        documents=sum(shard.documents for shard in shards),
+        words=max(0, num_words) if shards else 0,
+        tokens=sum(shard.tokens for shard in shards),
+        shards=tuple(shards),
+    )
+
+
+def _intact(corpus: Corpus, entry: ShardEntry) -> Shard:
+    """An old shard, after its hash: a damaged one must not get a new hash that hides it."""
+    if files.sha256_file(corpus.folder / entry.path) != entry.sha256:
+        raise RunError(f"shard {corpus.folder / entry.path} differs from {MANIFEST}; restore it, then call again")
+    return corpus.open(entry)
+
+
+def _write_kept(old: Shard, keep: Keep, path: Path, folder: Path) -> ShardEntry:
+    """Write the documents that stay, read them again, and compare; the shard's entry of the manifest."""
+    doc_ids = [doc_id for doc_id, stays in zip(old.doc_ids, keep, strict=True) if stays]
+    documents = [old.document(int(index)) for index in np.flatnonzero(keep)]
+    write_shard(path, doc_ids, documents, old.input_ids.dtype)
+    new = open_shard(path)
+    tokens = old.input_ids[np.repeat(keep, np.diff(old.offsets))]
+    if new.doc_ids != doc_ids or not np.array_equal(new.input_ids, tokens):
+        raise RunError(f"shard {path} was not written as it should be; check the disk, then call again")
+    name = path.relative_to(folder).as_posix()
+    return ShardEntry(name, len(new), len(new.input_ids), path.stat().st_size, files.sha256_file(path))
+
+
+def _finish(folder: Path, ids: Sequence[str], source: str | None) -> None:
+    """Remove the old shards and the tables of windows, then look for the ids in all that is left."""
+    corpus = open_corpus(folder)
+    try:
+        _remove_unnamed(corpus)
+        if (folder / "windows").is_dir():
+            shutil.rmtree(folder / "windows")
+    except OSError as error:
+        raise RunError(
+            f"{folder} is rewritten, but {error.filename} could not be removed ({error.strerror}) and still holds "
+            "the documents; remove it"
+        ) from error
+    keep, _ = _search(corpus, ids, source if source in corpus.manifest.sources else None)
+    if keep:
+        raise RunError(f"{len(keep)} shards of {folder} still hold documents to forget; please report it")
+
+
+def _remove_unnamed(corpus: Corpus) -> int:
+    """Remove the shards that the manifest does not name, and folders that are empty then; how many shards."""
+    named = {entry.path for split in (TRAIN, VALIDATION) for _, entry in corpus.manifest.shards(split)}
+    unnamed = [
+        path
+        for path in sorted(corpus.folder.glob("*/*.arrow"))
+        if _SHARD_NAME.fullmatch(path.name) and path.relative_to(corpus.folder).as_posix() not in named
+    ]
+    for path in unnamed:
+        path.unlink()
+    for parent in {path.parent for path in unnamed}:
+        if any(parent.iterdir()):
+            files.fsync_path(parent)
+        else:
+            parent.rmdir()
+    files.fsync_path(corpus.folder)
+    return len(unnamed)
+
+
+def _opens_word(vocabulary: Vocabulary) -> Keep:
+    """[V]: pieces that open a word; not `<unk>`, which may stand inside one."""
+    return vocabulary.opens_word & ~vocabulary.is_special
+
+
+def _num_words(ids: Ids, opens: Keep, is_lone_space: Keep) -> int:
+    """Words of a document: pieces that begin with `▁`, a lone `▁` together with the piece that follows it."""
+    after_lone = np.concatenate([[False], is_lone_space[ids[:-1]]])
+    return int(np.count_nonzero(opens[ids] & ~after_lone))
