@@ -111,30 +111,37 @@ def _search(corpus: Corpus, ids: Sequence[str], source: str | None) -> tuple[dic
     """By path, which documents stay of each shard that holds one to forget; and the positions of ids not found."""
     if not ids:
         raise UserError("no id is given; name documents, or a file of ids with --from")
-    manifest = corpus.manifest
-    if source is not None and source not in manifest.sources:
-        raise UserError(f"{corpus.folder} has no source {source!r} ({nearest(source, manifest.sources)})")
-    given = {id_: position for position, id_ in enumerate(ids)}
+    sources = corpus.manifest.sources
+    if source is not None and source not in sources:
+        raise UserError(f"{corpus.folder} has no source {source!r} ({nearest(source, sources)})")
     keep: dict[str, Keep] = {}
-    found_in: dict[int, set[str]] = {}
-    for name in manifest.sources if source is None else [source]:
-        prefix = f"{name}:"
-        named = {} if source else {id_[len(prefix) :]: at for id_, at in given.items() if id_.startswith(prefix)}
-        for entry in (entry for split in manifest.sources[name].splits.values() for entry in split.shards):
+    found_in: dict[str, set[str]] = {}
+    for name in sources if source is None else [source]:
+        wanted = _wanted(ids, name, source)
+        for entry in (entry for split in sources[name].splits.values() for entry in split.shards):
             doc_ids = corpus.open(entry).doc_ids
-            for doc_id in doc_ids:
-                for position in (given.get(doc_id), named.get(doc_id)):
-                    if position is not None:
-                        found_in.setdefault(position, set()).add(name)
-            mask = np.array([doc_id not in given and doc_id not in named for doc_id in doc_ids], dtype=bool)
+            mask = np.array([doc_id not in wanted for doc_id in doc_ids], dtype=bool)
             if not mask.all():
                 keep[entry.path] = mask
+            for index in np.flatnonzero(~mask):
+                for given in wanted[doc_ids[index]]:
+                    found_in.setdefault(given, set()).add(name)
     if several := sum(len(names) > 1 for names in found_in.values()):
         raise UserError(
             f"{several} of {len(ids)} ids stand in several sources of {corpus.folder}; give --source or SOURCE:ID; "
             "nothing was changed"
         )
-    return keep, [position for position in range(len(ids)) if position not in found_in]
+    return keep, [position for position, given in enumerate(ids) if given not in found_in]
+
+
+def _wanted(ids: Sequence[str], name: str, source: str | None) -> dict[str, list[str]]:
+    """The ids to forget of the source `name`, each with the forms in which it is given."""
+    wanted: dict[str, list[str]] = {}
+    for given in ids:
+        wanted.setdefault(given, []).append(given)
+        if source is None and given.startswith(f"{name}:"):
+            wanted.setdefault(given[len(name) + 1 :], []).append(given)
+    return wanted
 
 
 def _refuse_missing(folder: Path, ids: Sequence[str], missing: Sequence[int]) -> None:
@@ -236,9 +243,10 @@ def _finish(folder: Path, ids: Sequence[str], source: str | None) -> None:
             f"{folder} is rewritten, but {error.filename} could not be removed ({error.strerror}) and still holds "
             "the documents; remove it"
         ) from error
-    keep, _ = _search(corpus, ids, source if source in corpus.manifest.sources else None)
-    if keep:
-        raise RunError(f"{len(keep)} shards of {folder} still hold documents to forget; please report it")
+    if source is None or source in corpus.manifest.sources:
+        keep, _ = _search(corpus, ids, source)
+        if keep:
+            raise RunError(f"{len(keep)} shards of {folder} still hold documents to forget; please report it")
 
 
 def _remove_unnamed(corpus: Corpus) -> int:

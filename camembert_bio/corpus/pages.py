@@ -28,7 +28,8 @@ def remove_running_lines(text: str) -> str:
 
     Where a page ends must be certain: at form feeds, or where at least three lines hold page numbers (`Page 3/12`,
     `- 3 -`) that count up by one, 20 to 120 lines apart, no page half as long again as another. Removed are these
-    numbers, and among the three lines before and after, those that half of the page ends, and three at least, have.
+    numbers, and from each page end outwards up to three lines, as long as half of the page ends, and three at least,
+    have them.
     A sentence that goes on over the page goes on without an empty line. Form feeds become line ends.
     """
     if "\f" in text:
@@ -39,7 +40,7 @@ def remove_running_lines(text: str) -> str:
     elif text.count("\n") >= _MIN_LINES:
         lines = text.split("\n")
         numbers = _page_numbers(lines)
-        removed = {*numbers, *_repeated(lines, numbers)} if numbers else set()
+        removed = {*numbers, *_repeated(lines, [0, *numbers])} if numbers else set()
         if not removed:
             return text
     else:
@@ -70,11 +71,17 @@ def _page_numbers(lines: Sequence[str]) -> list[int]:
 
 
 def _repeated(lines: Sequence[str], ends: Sequence[int]) -> set[int]:
-    """Indices of the lines near the ends of pages that many pages have there; digits may differ."""
-    near = {end: [*_filled(lines, range(end - 1, -1, -1)), *_filled(lines, range(end, len(lines)))] for end in ends}
-    count = Counter(key for indices in near.values() for key in {_key(lines[index]) for index in indices})
+    """Indices of the lines at the ends of pages that many pages have near them; digits may differ."""
+    edges = [edge for end in ends for edge in (range(end - 1, -1, -1), range(end, len(lines)))]
+    near = [_filled(lines, edge) for edge in edges]
+    count = Counter(
+        key
+        for before, after in zip(near[::2], near[1::2], strict=True)
+        for key in {_key(lines[index]) for index in (*before, *after)}
+    )
     enough = max(_MIN_PAGES, len(ends) / 2)
-    return {index for indices in near.values() for index in indices if count[_key(lines[index])] >= enough}
+    outer = [itertools.takewhile(lambda index: count[_key(lines[index])] >= enough, indices) for indices in near]
+    return {index for indices in outer for index in indices}
 
 
 def _filled(lines: Sequence[str], indices: range) -> list[int]:

@@ -1,0 +1,248 @@
+import dataclasses
+import datetime
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from camembert_bio import files
+from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.forget import forget, read_ids
+from camembert_bio.errors import RunError, UserError
+from camembert_bio.shards.manifest import Corpus, open_corpus, verify
+
+from .conftest import recipe, sentences, write_jsonl
+
+
+@pytest.fixture
+def folder(corpus: Corpus, tmp_path):
+    """A copy of the corpus of sources a (60 documents) and b (40), with a table of windows."""
+    copy = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    (copy / "windows").mkdir()
+    (copy / "windows" / "train-64-0.npz").write_bytes(b"x")
+    return copy
+
+
+def documents(corpus):
+    """The tokens of each document, by (source, id)."""
+    return {
+        (source, doc_id): shard.document(index).tolist()
+        for split in ("train", "validation")
+        for source, entry in corpus.manifest.shards(split)
+        for shard in [corpus.open(entry)]
+        for index, doc_id in enumerate(shard.doc_ids)
+    }
+
+
+def content(folder):
+    """The hash of every file below a folder."""
+    return {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in sorted(files.below(folder))}
+
+
+def counts(corpus):
+    return {
+        (name, split): (value.documents, value.words, value.tokens, sum(shard.documents for shard in value.shards))
+        for name, source in corpus.manifest.sources.items()
+        for split, value in source.splits.items()
+    }
+
+
+def test_the_documents_are_gone_and_the_others_as_before(corpus, folder):
+    before = documents(corpus)
+    done = forget(folder, ["doc-55", "b:doc-3", "a:doc-3", "doc-55"])
+    after = open_corpus(folder)
+    verify(after)
+    gone = {("a", "doc-55"), ("b", "doc-3"), ("a", "doc-3")}
+    assert documents(after) == {key: ids for key, ids in before.items() if key not in gone}
+    assert (done.documents, done.missing, done.hash) == (3, 0, after.manifest.hash)
+    assert done.hash != corpus.manifest.hash
+    assert not (folder / "windows").exists()
+    named = {entry.path for split in ("train", "validation") for _, entry in after.manifest.shards(split)}
+    assert {path.relative_to(folder).as_posix() for path in folder.glob("*/*.arrow")} == named
+    assert not any(b"doc-55\0" in path.read_bytes() for path in files.below(folder))
+
+
+def test_only_shards_that_held_one_are_written(corpus, folder):
+    before = content(folder)
+    done = forget(folder, ["doc-55"])
+    after = content(folder)
+    assert done.shards == 1
+    assert len(set(before) - set(after)) == 2  # one shard, one table of windows
+    assert {name for name in after if after[name] != before.get(name)} - set(after) - set(before) == set()
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert len(changed) == 2 and "corpus.json" in changed
+    assert all(name == "corpus.json" or name.endswith("-r1.arrow") for name in changed)
+    forget(folder, ["doc-54"])
+    assert sum(name.endswith("-r2.arrow") for name in content(folder)) == 1
+    assert not any("-r1-r2" in name for name in content(folder))
+
+
+def test_counts_are_those_of_a_build_without_the_documents(tmp_path, corpus, tokenizer_folder):
+    texts = {f"doc-{i}": text for i, text in enumerate(sentences(60, seed=1))}
+    removed = ["doc-0", "doc-17", "doc-18", "doc-59"]
+    built = []
+    for name, kept in (("all", texts), ("some", {key: text for key, text in texts.items() if key not in removed})):
+        source = write_jsonl(tmp_path / f"{name}.jsonl", kept)
+        values = {"tokenizer": {"path": str(tokenizer_folder)}, "shard_bytes": 2000}
+        prepare(recipe(tmp_path / name, source, **values))
+        built.append(tmp_path / name)
+    forget(built[0], removed)
+    assert counts(open_corpus(built[0])) == counts(open_corpus(built[1]))
+    assert documents(open_corpus(built[0])) == documents(open_corpus(built[1]))
+
+
+def test_the_manifest_notes_number_and_date_and_no_id(corpus, folder):
+    assert corpus.manifest.removals == ()
+    forget(folder, ["doc-55", "doc-54"])
+    forget(folder, ["doc-53"])
+    manifest = open_corpus(folder).manifest
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    assert [(removal.date, removal.documents) for removal in manifest.removals] == [(today, 2), (today, 1)]
+    assert "doc-5" not in (folder / "corpus.json").read_text()
+    assert dataclasses.replace(manifest, removals=()).hash == manifest.hash
+    assert (manifest.build, manifest.paths) == (corpus.manifest.build, corpus.manifest.paths)
+
+
+@pytest.mark.parametrize(
+    ("ids", "source", "told"),
+    [
+        ([], None, "no id is given; name documents, or a file of ids with --from"),
+        (["doc-55", "doc-99", "a:x"], None, r"2 of 3 ids are in no document of .* \(in the order given: 2, 3\); check"),
+        ([f"no-{i}" for i in range(12)], None, r"12 of 12 .*: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, \.\.\.\); check"),
+        (["doc-55"], "b", "1 of 1 ids are in no document"),
+        (["doc-55", "doc-3"], None, "1 of 2 ids stand in several sources of .*; give --source or SOURCE:ID"),
+        (["doc-3"], "c", r"has no source 'c' \(known: a, b\)"),
+        ([*(f"a:doc-{i}" for i in range(60)), *(f"b:doc-{i}" for i in range(40))], None, "all the documents of"),
+    ],
+)
+def test_refusals_change_nothing(folder, ids, source, told):
+    before = content(folder)
+    with pytest.raises(UserError, match=told) as refused:
+        forget(folder, ids, source)
+    assert "doc-" not in str(refused.value)
+    assert content(folder) == before
+
+
+def test_missing_ids_may_be_ignored(corpus, folder):
+    done = forget(folder, ["doc-55", "doc-99"], ignore_missing=True)
+    assert (done.documents, done.missing) == (1, 1)
+    before = content(folder)
+    done = forget(folder, ["doc-55", "doc-99"], ignore_missing=True)
+    assert (done.documents, done.missing, done.shards) == (0, 2, 0)
+    assert content(folder) == before
+
+
+def test_one_source_alone(folder):
+    forget(folder, ["doc-3"], source="b")
+    left = documents(open_corpus(folder))
+    assert ("a", "doc-3") in left and ("b", "doc-3") not in left
+
+
+def test_a_source_that_is_empty_then_leaves_the_manifest(folder):
+    done = forget(folder, [f"doc-{i}" for i in range(40)], source="b")
+    assert done.documents == 40
+    assert list(open_corpus(folder).manifest.sources) == ["a"]
+    assert not (folder / "b").exists()
+    verify(open_corpus(folder))
+
+
+def test_a_damaged_shard_gets_no_new_hash(folder):
+    entry = next(e for _, e in open_corpus(folder).manifest.shards("train") if e.path.startswith("a/"))
+    shard = folder / entry.path
+    doc_id = open_corpus(folder).open(entry).doc_ids[0]
+    data = bytearray(shard.read_bytes())
+    data[-40] ^= 1
+    shard.write_bytes(data)
+    before = content(folder)
+    with pytest.raises(RunError, match=r"a/train-00000.arrow differs from corpus.json; restore it"):
+        forget(folder, [f"a:{doc_id}"])
+    assert content(folder) == before
+
+
+def test_a_prepare_of_the_same_recipe_keeps_the_removal(tmp_path):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(30))
+    prepare(recipe(tmp_path / "corpus", source))
+    done = forget(tmp_path / "corpus", ["doc-7"])
+    assert prepare(recipe(tmp_path / "corpus", source)).hash == done.hash
+
+
+# Ends a process, as SIGKILL would, at the Nth time that something is flushed to the disk, renamed or removed, for
+# every N until one comes to its end.
+KILLED = """
+import itertools, os, shutil, sys
+from pathlib import Path
+from camembert_bio.corpus.forget import forget
+
+def counted(function):
+    def call(*arguments, **options):
+        global left
+        left -= 1
+        if left == 0:
+            os._exit(9)
+        return function(*arguments, **options)
+    return call
+
+for left in itertools.count(1):
+    copy = Path(sys.argv[2], f"{left:03d}")
+    shutil.copytree(sys.argv[1], copy)
+    child = os.fork()
+    if child == 0:
+        os.fsync, os.replace, Path.unlink = counted(os.fsync), counted(os.replace), counted(Path.unlink)
+        forget(copy, ["doc-55", "a:doc-3"])
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != 9:
+        sys.exit(code)
+"""
+
+
+def test_killed_at_any_point_the_old_or_the_new_corpus_is_whole(tmp_path, corpus, folder):
+    expected = shutil.copytree(folder, tmp_path / "expected")
+    new = forget(expected, ["doc-55", "a:doc-3"]).hash
+    (tmp_path / "killed").mkdir()
+    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "killed")], check=True, timeout=120)
+    seen = []
+    for copy in sorted((tmp_path / "killed").iterdir()):
+        verify(open_corpus(copy))
+        seen.append(open_corpus(copy).manifest.hash)
+        forget(copy, ["doc-55", "a:doc-3"], ignore_missing=True)
+        assert open_corpus(copy).manifest.hash == new
+        assert [path for path in content(copy) if path.endswith(".arrow")] == [
+            path for path in content(expected) if path.endswith(".arrow")
+        ]
+    turn = seen.index(new)
+    assert len(seen) > 6 and 1 < turn < len(seen) - 1
+    assert seen == [corpus.manifest.hash] * turn + [new] * (len(seen) - turn)
+
+
+def test_two_at_once_are_refused(folder):
+    import fcntl
+
+    with open(folder / "corpus.json", "r+b") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another forget works on"):
+            forget(folder, ["doc-55"])
+
+
+def test_ids_from_a_file(tmp_path):
+    (tmp_path / "ids").write_bytes("\ufeffdoc-é \r\n\n a:doc-2\n".encode())
+    assert read_ids(tmp_path / "ids") == ["doc-é", "a:doc-2"]
+    (tmp_path / "ids").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="is not UTF-8; write one id a line"):
+        read_ids(tmp_path / "ids")
+
+
+def test_words_are_those_of_the_text(corpus):
+    """What `forget` subtracts, over whole documents, is what the build counted."""
+    from camembert_bio.corpus.forget import _num_words, _opens_word
+
+    vocabulary = corpus.vocabulary
+    by_source = dict.fromkeys(corpus.manifest.sources, 0)
+    for (source, _), ids in documents(corpus).items():
+        by_source[source] += _num_words(np.array(ids), _opens_word(vocabulary), vocabulary.is_lone_space)
+    built = {
+        name: sum(split.words for split in source.splits.values()) for name, source in corpus.manifest.sources.items()
+    }
+    assert by_source == built
