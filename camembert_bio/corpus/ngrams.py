@@ -42,7 +42,7 @@ def mix(values: Hashes) -> Hashes:
 
 
 def words(texts: Sequence[str]) -> Grams:
-    """The hashes of the words of each text. Memory: 8 bytes a word and 5 MB."""
+    """The hashes of the words of each text. Memory: 16 bytes a word and 5 MB."""
     parts: list[Hashes] = []
     counts: list[npt.NDArray[np.int64]] = []
     for group in _groups(texts):
@@ -64,6 +64,7 @@ def ngrams(words: Grams, n: int) -> Grams:
     """The hashes of each text's runs of n words, in order, with repetitions.
 
     A text of fewer than n words has one, of all its words, which no longer text shares; one without words none.
+    Memory: 25 bytes a word.
     """
     starts, ends = words.offsets[:-1], words.offsets[1:]
     num_words = len(words.hashes)
@@ -140,8 +141,10 @@ def _tables() -> tuple[Hashes, Hashes, Hashes]:
     """A random value for each UTF-16 unit (0: no part of a word), the powers of the base, and their inverses."""
     lower = [chr(code).lower()[0] if chr(code).isalnum() or code in _SURROGATES else "" for code in range(1 << 16)]
     codes = np.array([ord(character) + 1 if character else 0 for character in lower], np.uint64)
-    values = np.where(codes > 0, mix(codes * np.uint64(_BASE)), np.uint64(0))
-    powers, inverses = (
-        np.cumprod(np.full(_CHUNK, base, np.uint64)) for base in (np.uint64(_BASE), np.uint64(pow(_BASE, -1, 1 << 64)))
-    )
-    return values, powers, inverses
+    values = mix(codes * np.uint64(_BASE))  # 0 stays 0
+    return values, _powers(_BASE), _powers(pow(_BASE, -1, 1 << 64))
+
+
+def _powers(base: int) -> Hashes:
+    """base^1, base^2, ... modulo 2^64."""
+    return np.cumprod(np.full(_CHUNK, base, np.uint64), dtype=np.uint64)

@@ -39,7 +39,7 @@ def split(text: str) -> list[str]:
     """The sentences of a text, each with the white space behind it: joined they are the text.
 
     Cuts stand behind sentence ends and newlines, before ` · ` bullets and before numbered titles
-    (`2. QUELLES SONT`); a number that opens a sentence stays with it. About 50 MB per CPU-second.
+    (`2. QUELLES SONT`); a number that opens a sentence stays with it. About 40 MB per CPU-second.
     """
     sentences = []
     begin = 0
@@ -91,6 +91,7 @@ def partition(hashes: Hashes, num_buckets: int) -> tuple[npt.NDArray[np.int64], 
     """The indices of the hashes, bucket by bucket and in order within each, and the buckets' bounds, [num_buckets + 1].
 
     A bucket is a range of hashes: equal ones share a bucket. `NEVER` is left out. At most 65,536 buckets.
+    Memory: 28 bytes a hash.
     """
     indices = np.flatnonzero(hashes != NEVER)
     bucket = ((hashes[indices] >> np.uint64(32)) * np.uint64(num_buckets) >> np.uint64(32)).astype(np.uint16)
@@ -103,7 +104,7 @@ class Occurrences:
     """Finds, bucket by bucket, every occurrence beyond the first `keep` in the corpus' order.
 
     Neither the buckets' number nor their order nor the order of rows in a bucket changes the result.
-    Memory: 44 bytes a row of the bucket besides its 16.
+    Memory: 40 bytes a row of the bucket besides its 16.
     """
 
     def __init__(self, keep: int) -> None:
