@@ -8,6 +8,7 @@ pairs found need memory. The signatures (512 bytes a document) may be a memory-m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,6 +16,10 @@ import numpy.typing as npt
 import rensa
 
 from camembert_bio.corpus.ngrams import Grams, Hashes, mix
+
+# Read when rensa first computes. Workers are processes: threads of its own would compete with them, and a process
+# forked after its pool of threads has started waits for them for ever (rensa 0.5.0, tried).
+os.environ.setdefault("RAYON_NUM_THREADS", "1")
 
 Signatures = npt.NDArray[np.uint32]
 Pairs = npt.NDArray[np.int64]

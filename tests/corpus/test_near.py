@@ -178,3 +178,25 @@ def test_the_same_signatures_in_every_process_and_with_every_kernel(kernel):
     assert output.split() == ["0x69c51407dd216103", "False"], (
         "signatures changed: what was computed before cannot be compared"
     )
+
+
+def test_a_process_forked_after_the_first_signatures():
+    code = (
+        "import multiprocessing, numpy as np; from camembert_bio.corpus import near, ngrams\n"
+        "grams = ngrams.Grams(np.arange(1, 500_001, dtype=np.uint64), np.arange(0, 500_001, 500))\n"
+        "def total(_): return int(near.signatures(grams).sum())\n"
+        "here = total(0)\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    print(pool.map_async(total, [1, 2]).get(30) == [here, here])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "RAYON_NUM_THREADS"}
+    output = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        check=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+    ).stdout
+    assert output.strip() == "True"
