@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from camembert_bio.samples.corpus import write_corpus
+from camembert_bio.shards.manifest import Corpus
 
 VERBS = ("prepare", "check", "pretrain", "finetune", "export", "score", "report", "inspect", "demo")
+VERBS += ("forget", "export-corpus", "import-corpus")
 
 
 def run(*arguments: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -135,3 +138,21 @@ def test_prepare_and_inspect_a_corpus(tmp_path: Path) -> None:
         document = json.loads(next(file))
     shown = json.loads(run("inspect", "c", "--document", document["id"], "--json", folder=tmp_path).stdout)
     assert shown["text"].split()[:5] == document["text"].split()[:5]
+
+
+def test_forget_and_move_a_corpus(tmp_path: Path, corpus: Corpus) -> None:
+    shutil.copytree(corpus.folder, tmp_path / "c")
+    (tmp_path / "ids").write_text("case-00001\nabstract-00002\n")
+    refused = run("forget", "c", "case-00001", "no-such-id", folder=tmp_path)
+    assert refused.returncode == 2 and "nothing was changed" in refused.stderr and "no-such-id" not in refused.stderr
+    assert run("forget", "c", folder=tmp_path).returncode == 2
+    done = run("forget", "c", "leaflet-00000", "--from", "ids", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["documents"], told["missing"]) == (3, 0)
+    again = run("forget", "c", "--from", "ids", "--source", "cases", "--ignore-missing", folder=tmp_path)
+    assert again.returncode == 0 and "0 documents removed, 2 ids not found" in again.stdout
+    assert run("export-corpus", "c", "p", folder=tmp_path).returncode == 0
+    moved = run("import-corpus", "p", "d", "--json", folder=tmp_path)
+    assert json.loads(moved.stdout) == {"corpus": "d", "hash": told["hash"]}
+    assert run("export-corpus", "c", "p", folder=tmp_path).returncode == 2

@@ -9,10 +9,12 @@ _SIGNS = ("Ã", "Â", "â€")
 _CONTINUATION = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
 _MOJIBAKE = re.compile(f"[ÃÂ][{_CONTINUATION}]|Ã |â€[{_CONTINUATION}]")
 _C1 = re.compile("[\x80-\x84\x86-\x9f]")
+# A line, or a part of a long one that ends with a space: ftfy takes 0.3 s a megabyte.
+_PIECE = re.compile(r"[^\n]{1,5000}[^\n ]* ?|\n")
 
 
 def repair(text: str, plain: bool = False) -> str:
-    """The text with its mojibake repaired by ftfy, line by line; lines without a sign of it are left alone.
+    """The text with its mojibake repaired by ftfy, line by line; a line without a sign of it is left alone.
 
     `plain` says that no character of the text is invisible, so none of Windows-1252's `\\x80` to `\\x9f` either.
     ftfy changes a line where the result is likelier text by its own measure: `SÃO PAULO` stays.
@@ -21,8 +23,8 @@ def repair(text: str, plain: bool = False) -> str:
         return text
     import ftfy
 
-    lines = (ftfy.fix_encoding(line) if _is_suspect(line, plain) else line for line in text.split("\n"))
-    return "\n".join(lines)
+    pieces = _PIECE.findall(text)
+    return "".join(ftfy.fix_encoding(piece) if _is_suspect(piece, plain) else piece for piece in pieces)
 
 
 def _is_suspect(text: str, plain: bool) -> bool:

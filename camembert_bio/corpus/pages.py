@@ -30,9 +30,9 @@ def remove_running_lines(text: str) -> str:
     `- 3 -`) that count up by one, 20 to 120 lines apart, no page half as long again as another. Removed are these
     numbers, and from each page end outwards up to three lines, as long as half of the page ends, and three at least,
     have them.
-    A sentence that goes on over the page goes on without an empty line. Form feeds become line ends.
+    A sentence that goes on over the page goes on without an empty line. The form feeds of three pages become line ends.
     """
-    if "\f" in text:
+    if text.count("\f") >= _MIN_PAGES - 1:
         pages = [page.split("\n") for page in text.split("\f")]
         lines = [line for page in pages for line in page]
         ends = [0, *itertools.accumulate(map(len, pages))]

@@ -26,6 +26,11 @@ def test_mojibake_is_repaired(raw, expected):
     assert repair(expected) == expected
 
 
+def test_a_long_line_is_repaired_in_parts():
+    assert repair("un œdème Ã droite " * 2000) == "un œdème à droite " * 2000
+    assert repair("Ã©" * 9000) == "é" * 9000
+
+
 def test_a_plain_text_without_signs_is_not_searched():
     assert repair("l\x92h", plain=True) == "l\x92h"
 
