@@ -31,6 +31,7 @@ setup(
         "protobuf",
         "mpi4py>=4.0",
         "tensorboard>=2.15",
+        "lxml>=5.1",
         "numpy>=1.26",
         "pyarrow>=15",
         "pydantic>=2.5",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from camembert_bio import config
+
+Format = Literal["text", "jsonl", "csv", "tsv", "parquet", "datasets", "html", "e3c", "istex", "clear"]
 
 _RESERVED = "tokenizer"  # shards.manifest.TOKENIZER, which is not imported: it needs pyarrow
 
@@ -21,13 +23,18 @@ class Source:
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
     """Names the folder of its shards: lower-case letters, digits, `-` and `_`."""
     path: Path
-    """A folder searched for `.txt` files, or one `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file."""
+    """A file, or a folder of files of one format; or with `format: datasets` a name on the hub."""
     licence: Annotated[str, Field(min_length=1, max_length=100)]
     """Of its documents; a record's own `licence` field is counted beside it in the report."""
+    format: Format | None = None
+    """How to read it; null: by the files' suffixes, which tell all but e3c, istex and clear."""
     text_field: str = "text"
-    """The field of a JSONL record that holds the text."""
+    """The field of a record, or the column, that holds the text."""
     id_field: str | None = "id"
-    """The field of a JSONL record that holds its id, a string or an integer; null: the line number."""
+    """The field or column that holds the id, a string or an integer; null: the line or row number."""
+    max_document_bytes: Annotated[int, Field(ge=1000, le=1 << 30)] = 20_000_000
+    """A longer document (decompressed; for JSONL and CSV its whole record) is refused: a worker's memory grows
+    with it."""
 
     def __post_init__(self) -> None:
         if self.name == _RESERVED:

@@ -130,7 +130,7 @@ def test_paths_that_hold_no_source(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         list(read(source(tmp_path / "none.jsonl")))
     (tmp_path / "a.pdf").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"no known format; give a folder of .txt files or a file ending in .jsonl"):
+    with pytest.raises(UserError, match=r"no known format; give a file, or a folder of files, ending in .txt, .jsonl.*; or set format"):
         list(read(source(tmp_path / "a.pdf")))
 
 

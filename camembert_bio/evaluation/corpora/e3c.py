@@ -7,14 +7,13 @@ The entity `CLINENTITY` has `begin` and `end` in code points, end exclusive. One
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-from xml.parsers import expat
 
+from camembert_bio import xmi
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.documents import Document, Span
+from camembert_bio.safe_xml import XmlError
 
 LABEL = "CLINENTITY"
-_SOFA = "http:///uima/cas.ecore Sofa"
 _ENTITY = f"http:///webanno/custom.ecore {LABEL}"
 
 
@@ -33,34 +32,14 @@ def read_e3c(folder: Path) -> list[Document]:
 
 
 def _read_document(path: Path) -> Document:
-    texts: list[str] = []
-    entities: list[tuple[int, dict[str, str]]] = []
-    parser = expat.ParserCreate(namespace_separator=" ")
-
-    def start_element(name: str, attributes: dict[str, str]) -> None:
-        if name == _SOFA:
-            texts.append(attributes.get("sofaString", ""))
-        elif name == _ENTITY:
-            entities.append((parser.CurrentLineNumber, attributes))
-
-    def refuse_dtd(*_: Any) -> None:
-        raise UserError(f"{path} declares a document type, which no E3C file does; remove it")
-
-    parser.StartElementHandler = start_element
-    # Without a DTD there are no entities to expand, hence no expansion bomb and no outside file.
-    parser.StartDoctypeDeclHandler = refuse_dtd
     try:
-        parser.Parse(path.read_bytes(), True)
+        cas = xmi.read(path.read_bytes(), _ENTITY)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    except (LookupError, ValueError) as error:  # of Python's codecs, by the encoding that the file declares
-        raise UserError(f"{path} declares an encoding that cannot be read; convert it to UTF-8") from error
-    except expat.ExpatError as error:
-        raise UserError(f"{path}, line {error.lineno} is not valid XML: {expat.ErrorString(error.code)}") from error
-    if len(texts) != 1:
-        raise UserError(f"{path} holds {len(texts)} texts (cas:Sofa) instead of 1; is it an E3C annotation file?")
-    spans = {_read_entity(texts[0], attributes, f"{path}, line {line}") for line, attributes in entities}
-    return Document(path.stem, texts[0], tuple(sorted(spans)))
+    except XmlError as error:
+        raise UserError(error.at(str(path))) from error
+    spans = {_read_entity(cas.text, attributes, f"{path}, line {line}") for line, attributes in cas.elements}
+    return Document(path.stem, cas.text, tuple(sorted(spans)))
 
 
 def _read_entity(text: str, attributes: dict[str, str], where: str) -> Span:

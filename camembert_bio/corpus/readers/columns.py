@@ -1,0 +1,58 @@
+"""Records from Arrow columns: what parquet files and saved datasets share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from camembert_bio.corpus.readers.record import BadDocumentError, Item, document, too_long
+from camembert_bio.corpus.recipe import Source
+from camembert_bio.errors import UserError
+
+BATCH_ROWS = 64
+"""Rows decoded at a time: all of them stand in memory."""
+
+
+def needed(schema: pa.Schema, source: Source, where: str) -> list[str]:
+    """The columns to read; `UserError` when the text's or the id's is missing or of another type."""
+    for field, name in (("text_field", source.text_field), ("id_field", source.id_field)):
+        if name is not None and (name not in schema.names or not _fits(schema.field(name).type, field)):
+            remedy = "" if field == "text_field" else ", or to null to use row numbers"
+            raise UserError(
+                f"source {source.name!r}: {where} has no column {name!r} of {'text' if not remedy else 'ids'} "
+                f"(its columns: {', '.join(schema.names[:20])}); set {field} to the one that holds it{remedy}"
+            )
+    names = [source.text_field, source.id_field, "licence" if "licence" in schema.names else None]
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def items(batch: Any, names: list[str], source: Source, places: list[tuple[str, int | str]]) -> Iterator[Item]:
+    """The records of a batch; `places` holds where each stands, and its id if it has none of its own."""
+    columns = [batch.column(name) for name in names]
+    for row, (where, fallback_id) in enumerate(places):
+        try:
+            record = {name: _value(column[row]) for name, column in zip(names, columns, strict=True)}
+            found = document(record, source, fallback_id)
+            if len(found.text) * 4 > source.max_document_bytes:
+                size = len(found.text.encode(errors="replace"))
+                if size > source.max_document_bytes:
+                    raise too_long(size, source)
+            yield where, found
+        except BadDocumentError as error:
+            yield where, error.rejected(where)
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:  # Arrow's readers do not look
+        raise BadDocumentError("not UTF-8", "is not UTF-8; write the column again as UTF-8") from None
+
+
+def _fits(kind: pa.DataType, field: str) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    is_string = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return is_string or (field == "id_field" and pa.types.is_integer(kind))

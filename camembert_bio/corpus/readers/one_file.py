@@ -1,0 +1,68 @@
+"""Formats with one document a file, or a few: files are listed with their sizes, and only wanted ones are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from camembert_bio.corpus.readers.blocks import Blocks
+from camembert_bio.corpus.readers.compression import Progress
+from camembert_bio.corpus.readers.names import document_id
+from camembert_bio.corpus.readers.record import BadDocumentError, Block, Document, Item, licence_of
+from camembert_bio.corpus.readers.streams import whole
+from camembert_bio.corpus.recipe import Source
+from camembert_bio.errors import UserError
+
+
+class Part(NamedTuple):
+    """One document of a file."""
+
+    text: str
+    licence: str | None = None
+    """None: the source's."""
+    suffix: str = ""
+    """Added to the id that the file's path gives, where a file holds several documents."""
+
+
+Opener = Callable[[Path], bytes]
+"""Reads the bytes of a file, decompressed and bounded."""
+
+Parse = Callable[[Path, Opener], Iterable[Part]]
+"""The documents of a file, or `BadDocumentError`."""
+
+
+def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress, parse: Parse) -> Iterator[Block]:
+    """The documents of the wanted blocks, in the files' order. A file's raw size is that on the disk."""
+
+    def opened(file: Path) -> bytes:
+        return whole(file, source, progress)
+
+    for file in files:
+        size = _size(file, source)
+        if blocks.is_wanted:
+            blocks.items += _items(file, source, opened, parse)
+        else:
+            progress.read_bytes += size
+        yield from blocks.add(max(size, 1))
+
+
+def _items(file: Path, source: Source, opened: Opener, parse: Parse) -> list[Item]:
+    name = document_id(file, source)
+    found: list[Item] = []
+    try:
+        for part in parse(file, opened):
+            licence = licence_of(part.licence, source)
+            found.append((str(file), Document(name + part.suffix, source.name, part.text, licence)))
+    except BadDocumentError as error:
+        return [(str(file), error.rejected(str(file)))]
+    return found
+
+
+def _size(file: Path, source: Source) -> int:
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise UserError(
+            f"source {source.name!r}: {file} cannot be read ({error.strerror}); check that it is there and readable"
+        ) from None
