@@ -80,11 +80,14 @@ def _cleaned(text: str, counts: Counter[str]) -> str:
     repaired = repair(text, plain)
     plain = plain and repaired is text
     text = _counted("mojibake", text, repaired, counts)
-    text = _counted("running lines", text, remove_running_lines(text), counts)
+    has_lines = "\n" in text or not plain  # form feeds and soft hyphens are not plain
+    if has_lines:
+        text = _counted("running lines", text, remove_running_lines(text), counts)
     if not plain:
         text = _counted("hyphens", text, join_soft_hyphens(text), counts)
     text = _counted("characters", text, fold_characters(text, plain), counts)
-    text = _counted("hyphens", text, join_words(text), counts)
+    if has_lines:
+        text = _counted("hyphens", text, join_words(text), counts)
     text = _counted("special tokens", text, neutralise(text), counts)  # a joined word may be one
     return _counted("sections", text, split_sections(text), counts)
 
