@@ -71,8 +71,11 @@ def decode(data: bytes, *, whole_file: bool = False) -> str:
 
 
 def refuse_nul(text: str) -> str:
-    """The text, if it has no NUL, which plain text never has: the file is UTF-16, or no text."""
-    if "\0" in text:
+    """The text, if at most one character in a hundred is NUL: with more the file is UTF-16, or no text.
+
+    A few are what exports of fixed width leave; cleaning removes them as it does other control characters.
+    """
+    if text.count("\0") * 100 > len(text):
         raise BadDocumentError(
             "NUL bytes", f"holds {text.count(chr(0))} NUL bytes, as UTF-16 or no text does; convert it to UTF-8"
         )
