@@ -5,7 +5,7 @@ import traceback
 import pytest
 import zstandard
 
-from camembert_bio.corpus.documents import Progress, input_bytes, read
+from camembert_bio.corpus.documents import Progress, Rejected, fingerprint, input_bytes, read
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
@@ -130,7 +130,9 @@ def test_paths_that_hold_no_source(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         list(read(source(tmp_path / "none.jsonl")))
     (tmp_path / "a.pdf").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"no known format; give a file, or a folder of files, ending in .txt, .jsonl.*; or set format"):
+    with pytest.raises(
+        UserError, match=r"no known format; give a file, or a folder of files, ending in .txt, .jsonl.*; or set format"
+    ):
         list(read(source(tmp_path / "a.pdf")))
 
 
@@ -184,3 +186,59 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
         pytest.skip("this file system has UTF-8 names only")
     with pytest.raises(UserError, match="is not UTF-8; rename it"):
         list(read(source(tmp_path)))
+
+
+def test_a_bad_document_is_given_to_the_caller_and_reading_goes_on(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines({"id": "1", "text": "x"}) + b"{\n" + lines({"id": "3"}, {"id": "4", "text": "y"}))
+    rejected = []
+    assert [document.id for document in read(source(path), rejected=rejected.append)] == ["1", "4"]
+    assert rejected == [
+        Rejected(f"{path} line 2", "is not valid JSON at column 2; mend or remove the line", "not JSON"),
+        Rejected(f"{path} line 3", "has no text in field 'text'; set text_field to the field that holds it", "no text"),
+    ]
+
+
+def test_a_source_of_bad_documents_alone_is_not_an_empty_one(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xff")
+    rejected = []
+    assert not list(read(source(tmp_path), rejected=rejected.append))
+    assert [(bad.where, bad.kind) for bad in rejected] == [(f"{tmp_path / 'a.txt'} line 1", "not UTF-8")]
+
+
+def test_an_empty_text_file_is_an_empty_document(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"")
+    assert [(document.id, document.text) for document in read(source(tmp_path))] == [("a", "")]
+
+
+def test_one_text_file_is_a_source(tmp_path):
+    (tmp_path / "note.txt").write_text("x")
+    assert [document.id for document in read(source(tmp_path / "note.txt"))] == ["note"]
+
+
+def test_a_folder_of_two_formats_needs_to_be_told(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(RECORDS))
+    with pytest.raises(UserError, match="holds files of the formats jsonl, text; set format to the one to read"):
+        list(read(source(tmp_path)))
+    assert [document.id for document in read(source(tmp_path, format="text"))] == ["a"]
+    assert [document.id for document in read(source(tmp_path, format="jsonl"))] == ["1", "2"]
+    with pytest.raises(UserError, match=r"holds no .csv file; check the path"):
+        list(read(source(tmp_path, format="csv")))
+
+
+def test_a_format_is_told_for_a_file_of_any_name(tmp_path):
+    (tmp_path / "a.dump").write_bytes(RECORDS)
+    assert len(list(read(source(tmp_path / "a.dump", format="jsonl")))) == 2
+
+
+def test_a_fingerprint_follows_names_and_content_of_every_file(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jsonl").write_bytes(RECORDS)
+    before = fingerprint(source(tmp_path / "a"))
+    assert before == fingerprint(source(tmp_path / "b"))
+    (tmp_path / "b/1.jsonl").rename(tmp_path / "b/2.jsonl")
+    assert before != fingerprint(source(tmp_path / "b"))
+    (tmp_path / "a/1.jsonl").write_bytes(RECORDS + b"\n")
+    assert before != fingerprint(source(tmp_path / "a"))

@@ -1,7 +1,7 @@
 """E3C (hltfbk/E3C-Corpus): layer 3 and the collection of all layers as JSON, layers 1 and 2 also as UIMA CAS XMI.
 
-A JSON file holds `text`, `licence` and where it comes from. The annotations have the same texts, under the same
-names, without their licence; they are not read here (`evaluation.corpora.e3c` does).
+A JSON file holds `text`, `licence` and where it comes from. The annotated layers hold the same documents
+under the same names (some texts corrected), without a licence; entities are not read here.
 """
 
 from __future__ import annotations

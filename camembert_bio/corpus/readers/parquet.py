@@ -20,7 +20,7 @@ from camembert_bio.errors import UserError
 
 
 def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) -> Iterator[Block]:
-    """Row groups, cut by rows into even parts of at most 4 MB (decompressed, as the file's footer counts).
+    """Row groups, cut by rows into even parts of 4 to 8 MB (decompressed, as the file's footer counts).
 
     A row group without a wanted part is not read. Memory: the column chunks' pages and `columns.BATCH_ROWS` rows.
     """
@@ -58,7 +58,7 @@ class _Group:
 
     def cuts(self) -> Iterator[tuple[int, int]]:
         """First row and the row after the last of each part."""
-        num_parts = min(-(-self.num_bytes // BLOCK_BYTES), self.num_rows) or 1
+        num_parts = min(self.num_bytes // BLOCK_BYTES, self.num_rows) or 1
         for part in range(num_parts):
             yield self.num_rows * part // num_parts, self.num_rows * (part + 1) // num_parts
 

@@ -8,7 +8,24 @@ from camembert_bio.corpus.readers.record import MAX_LICENCE, BadDocumentError
 from camembert_bio.safe_xml import XmlError, parse
 
 _SKIPPED = {"figure", "table", "listBibl", "biblStruct", "bibl", "note", "formula", "back"}
-_INLINE = {"hi", "ref", "emph", "term", "foreign", "q", "quote", "name", "date", "num", "s", "w", "g", "title", "abbr"}
+_INLINE = {
+    "abbr",
+    "date",
+    "emph",
+    "foreign",
+    "g",
+    "hi",
+    "lb",
+    "name",
+    "num",
+    "q",
+    "quote",
+    "ref",
+    "s",
+    "term",
+    "title",
+    "w",
+}
 
 
 @dataclass
