@@ -107,6 +107,7 @@ BAD_XML = {
         "is not valid XML: undefined entity",
     ),
     "encoding": ('<?xml version="1.0" encoding="klingon"?><TEI/>', "not XML", "unknown encoding|encoding that cannot"),
+    "deep": (f"<TEI>{'<a>' * 2000}{SECRET}", "not XML", "line 1 nests over 1000 elements in one another; check"),
     "empty": ("", "not XML", "is not valid XML: no element found"),
     "NUL": (f"<TEI>{SECRET}\0</TEI>", "not XML", "is not valid XML: not well-formed"),
 }
