@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from xml.parsers import expat
 
-
 MAX_DEPTH = 1000
 """Of elements in one another; articles and annotations stay below 50. 3 million took 500 MB."""
 
