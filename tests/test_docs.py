@@ -102,6 +102,12 @@ def test_readme_says_what_it_is_in_under_80_words():
     assert 20 < len(first.split()) < 80
 
 
+def test_readme_shows_how_the_demo_ends():
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- demo output -->")[1].split("```")[1]
+    assert re.search(r"^\| after \| \d+\.\d+ ± \d+\.\d+ \|", shown, re.MULTILINE)
+    assert "tensorboard --logdir" in shown and "report:" in shown
+
+
 @pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
 def test_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")

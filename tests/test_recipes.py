@@ -46,7 +46,7 @@ def test_corpus_and_model_share_the_published_tokenizer():
     assert all(source.path.suffix == ".jsonl" for source in prepare.sources)
     assert prepare.tokenizer.path == pretrain.model.path
     assert prepare.output == pretrain.corpus
-    assert prepare.deduplicate is False
+    assert prepare.deduplicate.exact is False
 
 
 def test_finetuning_has_the_published_protocol():

@@ -44,8 +44,12 @@ def load(tasks: Mapping[str, Path]) -> list[Document]:
 
     Raises `UserError` as `documents.read` does.
     """
-    sources = (Source(name=name, path=path, licence="evaluation") for name, path in tasks.items())
-    return [document for source in sources for document in read(source)]
+    return [document for source in task_sources(tasks) for document in read(source)]
+
+
+def task_sources(tasks: Mapping[str, Path]) -> list[Source]:
+    """The evaluation sets as sources."""
+    return [Source(name=name, path=path, licence="evaluation") for name, path in tasks.items()]
 
 
 class Index:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from camembert_bio import config, files
+from camembert_bio.corpus.decontaminate import task_sources
 from camembert_bio.corpus.documents import fingerprint
+from camembert_bio.corpus.hook import hook_fingerprint
 from camembert_bio.corpus.recipe import Prepare, Source
 from camembert_bio.errors import Mistakes, RunError, UserError
 from camembert_bio.shards.manifest import MANIFEST, TOKENIZER, Manifest, open_corpus, verify
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
-_NOT_THE_RESULT = ("output", "num_threads")
+_NOT_THE_RESULT = ("output", "num_workers")
 
 
 def configuration(recipe: Prepare) -> dict[str, Any]:
@@ -25,14 +27,14 @@ def configuration(recipe: Prepare) -> dict[str, Any]:
 
     Raises `UserError` with every source that has no files.
     """
-    inputs, mistakes = {}, Mistakes()
-    for source in recipe.sources:
-        with mistakes.noted():
-            inputs[source.name] = _fingerprint(source)
-    mistakes.raise_any("the sources cannot be read:")
+    inputs = _fingerprints(recipe.sources)
     plain = {key: value for key, value in config.to_dict(recipe).items() if key not in _NOT_THE_RESULT}
     for part in (*plain["sources"], plain["tokenizer"]):
         del part["path"]
+    if recipe.decontaminate is not None:
+        plain["decontaminate"]["tasks"] = _fingerprints(task_sources(recipe.decontaminate.tasks))
+    if recipe.clean.hook is not None:
+        plain["clean"]["hook"] = hook_fingerprint(recipe.clean.hook)
     model = recipe.tokenizer.path / SENTENCEPIECE_MODEL if recipe.tokenizer.path else None
     given = files.sha256_file(model) if model and model.is_file() else None
     # Through JSON, so that it equals what a manifest's file gives back.
@@ -86,6 +88,16 @@ def existing(output: Path, build: dict[str, Any]) -> Manifest | None:
     except RunError as error:
         raise RunError(f"{error}; to build it anew remove {output} first") from None
     return corpus.manifest
+
+
+def _fingerprints(sources: Iterable[Source]) -> dict[str, str]:
+    """The hash of each source's input, by name."""
+    found, mistakes = {}, Mistakes()
+    for source in sources:
+        with mistakes.noted():
+            found[source.name] = _fingerprint(source)
+    mistakes.raise_any("the sources cannot be read:")
+    return found
 
 
 def _fingerprint(source: Source) -> str:

@@ -97,10 +97,10 @@ class Deduplicate:
 
     exact: bool = True
     """Of documents that are equal up to case and white space, one."""
-    near: Annotated[float, Field(ge=0.5, le=1)] | None = 0.8
+    near: Annotated[float, Field(ge=0.5, le=1)] | None = None
     """Of documents whose word 5-grams are similar to this Jaccard index or more, as MinHash estimates it
     (± 0.035 at 0.8), the first; null: off. On biomed-raw-fr 0.8 finds 4,304 of 16,442 documents."""
-    sentences: Annotated[int, Field(ge=1)] | None = 1
+    sentences: Annotated[int, Field(ge=1)] | None = None
     """Of sentences that are equal up to case and white space, the first so many; null: all. On the leaflets of E3C
     1 leaves 43 % of the words."""
     sentence_min_words: Annotated[int, Field(ge=1)] = 5
@@ -135,15 +135,21 @@ class Prepare:
     """Where the tokenizer comes from."""
     clean: Clean = field(default_factory=Clean)
     """Options of the cleaning."""
-    deduplicate: bool = True
-    """Keep one of the documents that are equal up to case and white space, across all sources."""
+    deduplicate: Deduplicate = field(default_factory=Deduplicate)
+    """What is kept once."""
+    decontaminate: Decontaminate | None = None
+    """Evaluation sets to look for in the corpus; null: none."""
+    max_rejected: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a source's documents that may be unreadable (not UTF-8, broken JSON, too long, ...): they go to
+    `quarantine.jsonl`, by place and reason. 0: the first one stops the build."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Share of the documents held out, chosen by the hash of the text: a document keeps its side when others
     are added. 0 holds none out."""
     shard_bytes: Annotated[int, Field(ge=1000, le=1 << 30)] = 100_000_000
     """Token bytes of one shard at most (a longer document makes a longer shard)."""
-    num_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Threads that tokenise; null: one for each core that the process may use. Never changes the result."""
+    num_workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Processes on this machine; null: one for each core that the process may use, fewer for a small corpus. Under
+    mpirun or srun the ranks of MPI work instead. Never changes the result."""
 
     def __post_init__(self) -> None:
         names = [source.name for source in self.sources]

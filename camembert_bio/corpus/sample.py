@@ -64,6 +64,10 @@ class TextSample:
         self._num_characters = num_characters
         self._heap: list[tuple[int, str]] = []
 
+    def takes(self, key: bytes) -> bool:
+        """Whether a text under this hash would come in now."""
+        return len(self._heap) < self._limit or -int.from_bytes(key, "big") > self._heap[0][0]
+
     def add(self, key: bytes, text: str) -> None:
         """Offer one text under its hash."""
         entry = (-int.from_bytes(key, "big"), text[: self._num_characters])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from camembert_bio import config
-from camembert_bio.corpus.recipe import Prepare
+from camembert_bio.corpus.recipe import Deduplicate, Prepare
 from camembert_bio.errors import UserError
 
 SOURCE = {"name": "a", "path": "a.jsonl", "licence": "CC0"}
@@ -20,7 +20,7 @@ def build(**changes):
 def test_defaults():
     recipe = build()
     assert recipe.tokenizer.train.vocab_size == 32_005
-    assert (recipe.deduplicate, recipe.validation_fraction, recipe.shard_bytes) == (True, 0.01, 100_000_000)
+    assert (recipe.deduplicate, recipe.validation_fraction, recipe.shard_bytes) == (Deduplicate(), 0.01, 100_000_000)
     assert recipe.sources[0].path == Path("a.jsonl")
 
 
@@ -37,7 +37,7 @@ def test_defaults():
         ({"tokenizer": {"path": "x", "train": {}}}, "give exactly one of path"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"shard_bytes": 10}, "shard_bytes"),
-        ({"num_threads": 99999999999999999}, "num_threads: input should be less than or equal to 1024"),
+        ({"num_workers": 99999999999999999}, "num_workers: input should be less than or equal to 1024"),
         ({"tokenizer": {"train": {"vocab_size": 3_000_000_000}}}, "vocab_size: input should be less than or equal to"),
         ({"sources": [{**SOURCE, "licence": "x" * 101}]}, "licence: string should have at most 100 characters"),
         ({"cleen": {}}, "did you mean 'clean'"),

@@ -1,0 +1,100 @@
+"""The last phases: each block's documents as they stay, and their tokens."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from camembert_bio.corpus.clean import num_words
+from camembert_bio.corpus.dedup import split_of
+from camembert_bio.corpus.reading import READ
+from camembert_bio.corpus.selection import KEPT, Selection, dropped_sentences
+from camembert_bio.corpus.sentences import without
+from camembert_bio.corpus.tokenize import Tokenizer, load_tokenizer
+from camembert_bio.corpus.work import Job, read_arrays, read_table, write_counts, write_table
+
+KEPT_TEXTS, TOKENS = "kept", "tokens"
+NOTHING_NEW = "nothing new"
+"""Documents of which too little stays once sentences seen before are gone."""
+
+_tokenizer = functools.cache(load_tokenizer)
+
+
+def keep(job: Job, selection: Selection, number: int) -> None:
+    """Write what stays of one block: texts without the sentences that go, and the side on which each stands."""
+    block = selection.blocks[number]
+    if job.path(KEPT_TEXTS, block, ".json").is_file():
+        return
+    began = time.process_time()
+    arrays = read_arrays(job.path(READ, block, ".npz"))
+    fates = selection.of(number)
+    table = read_table(job.path(READ, block, ".arrow"))
+    dropped = dropped_sentences(job, number)
+    sentence_offsets = (
+        arrays["sentence_offsets"] if "sentence_offsets" in arrays else np.zeros(len(fates) + 1, np.int64)
+    )
+    bounds = np.searchsorted(dropped, sentence_offsets)
+    keys = [key.tobytes() for key in arrays["keys"].astype(">u8")]
+    rows, texts = [], []
+    counts: Counter[str] = Counter()
+    for row in np.flatnonzero(fates == KEPT).tolist():
+        text = table["text"][row].as_py()
+        gone = dropped[bounds[row] : bounds[row + 1]] - sentence_offsets[row]
+        if len(gone):
+            counts["sentences"] += len(gone)
+            text = without(text, set(gone.tolist()))
+            length = num_words(text)
+            if len(text) < job.recipe.clean.min_characters or length < job.recipe.clean.min_words:
+                counts[NOTHING_NEW] += 1
+                continue
+        rows.append(row)
+        texts.append(text)
+    splits = [split_of(keys[row], job.recipe.validation_fraction) for row in rows]
+    taken = table.take(pa.array(rows, pa.int64()))
+    words = [num_words(text) for text in texts]
+    columns = {
+        "id": taken["id"].combine_chunks(),
+        "text": pa.array(texts, pa.large_string()),
+        "key": pa.array([keys[row] for row in rows], pa.binary(16)),
+        "split": pa.array(splits, pa.string()),
+        "words": pa.array(words, pa.int64()),
+    }
+    write_table(job.path(KEPT_TEXTS, block, ".arrow"), columns)
+    write_counts(
+        job.path(KEPT_TEXTS, block, ".json"),
+        {
+            "fates": np.bincount(fates, minlength=4).tolist(),
+            "sentences": counts["sentences"],
+            "nothing_new": counts[NOTHING_NEW],
+            "documents": Counter(splits),
+            "licences": Counter(taken["licence"].to_pylist()),
+            "words": sum(words),
+            "characters": sum(map(len, texts)),
+            "seconds": {"rebuild": time.process_time() - began},
+        },
+    )
+
+
+def tokenise(job: Job, tokenizer_folder: Path, selection: Selection, number: int, num_threads: int) -> None:
+    """Write the tokens of one block's documents."""
+    block = selection.blocks[number]
+    if job.path(TOKENS, block, ".json").is_file():
+        return
+    began = time.process_time()
+    tokenizer: Tokenizer = _tokenizer(tokenizer_folder)
+    table = read_table(job.path(KEPT_TEXTS, block, ".arrow"))
+    encoded = tokenizer.encode(table["text"].to_pylist(), num_threads)
+    flat: npt.NDArray[np.unsignedinteger] = np.concatenate(encoded) if encoded else np.empty(0, np.uint16)
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    ids = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat))
+    columns = {name: table[name].combine_chunks() for name in ("id", "split", "words")}
+    write_table(job.path(TOKENS, block, ".arrow"), {**columns, "input_ids": ids})
+    unknown = int(np.count_nonzero(flat == tokenizer.vocabulary.unk_id))
+    counts = {"tokens": len(flat), "unknown": unknown, "seconds": {"tokenise": time.process_time() - began}}
+    write_counts(job.path(TOKENS, block, ".json"), counts)

@@ -1,0 +1,140 @@
+"""The first phase of a build: a source's blocks read, cleaned and hashed.
+
+For each block, what the later phases decide from: the text's digest, the hashes of its sentences, its MinHash
+signature and bands, its n-grams that evaluation sets hold. Memory: a block, its hashes, the evaluation n-grams.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from camembert_bio import config, files
+from camembert_bio.corpus import decontaminate, near, ngrams, sentences
+from camembert_bio.corpus.cleaner import Cleaner
+from camembert_bio.corpus.decontaminate import Index
+from camembert_bio.corpus.dedup import digest
+from camembert_bio.corpus.documents import Document, Rejected, read_blocks
+from camembert_bio.corpus.recipe import Decontaminate
+from camembert_bio.corpus.work import Block, Job, write_arrays, write_counts, write_table
+from camembert_bio.corpus.workers import STOP
+
+READ = "read"
+
+cleaner_of = functools.cache(Cleaner)
+"""The cleaner of a recipe, made once in each process."""
+
+
+@functools.cache
+def _index(options: str) -> Index:
+    """The index of a canonical JSON of `Decontaminate`."""
+    against = config.build(Decontaminate, json.loads(options))
+    return Index(decontaminate.load(against.tasks), against.n)
+
+
+def read_lane(job: Job, source: int, lane: int, num_lanes: int, num_buckets: int) -> None:
+    """Read every `num_lanes`-th block of a source from `lane` on, except those that are done."""
+
+    def wanted(number: int) -> bool:
+        return number % num_lanes == lane and not job.path(READ, Block(source, number), ".json").is_file()
+
+    rejected: list[Rejected] = []
+    take = rejected.append if job.recipe.max_rejected else None
+    began = time.process_time()
+    for number, documents in read_blocks(job.recipe.sources[source], wanted, rejected=take):
+        seconds = Counter({"read": time.process_time() - began})
+        block = Block(source, number)
+        counts = _process(job, block, documents, num_buckets, seconds)
+        counts["rejected"] = [{"where": bad.where, "reason": bad.reason} for bad in rejected]
+        counts["num_read"] = len(documents) + len(rejected)
+        counts["seconds"] = seconds
+        write_counts(job.path(READ, block, ".json"), counts)
+        rejected.clear()
+        if (job.folder / STOP).exists():
+            return
+        began = time.process_time()
+
+
+def _process(
+    job: Job, block: Block, documents: list[Document], num_buckets: int, seconds: Counter[str]
+) -> dict[str, Any]:
+    """Clean and hash one block and write its files; its counts."""
+    clean = cleaner_of(job.recipe.clean)
+    dropped: Counter[str] = Counter()
+    changed: Counter[str] = Counter()
+    kept, texts = [], []
+    with _timed(seconds, "clean"):
+        for document in documents:
+            cleaned = clean(document.text)
+            changed += cleaned.counts
+            if cleaned.dropped:
+                dropped[cleaned.dropped] += 1
+            else:
+                kept.append(document)
+                texts.append(cleaned.text)
+        ids = [xxhash.xxh3_64_intdigest(document.id.encode()) for document in documents]
+    with _timed(seconds, "deduplicate"):
+        keys = [digest(text) for text in texts]
+    arrays = {"ids": np.array(ids, np.uint64), **_hashes(job, texts, num_buckets, seconds)}
+    with _timed(seconds, "write"):
+        write_table(
+            job.path(READ, block, ".arrow"),
+            {
+                "id": pa.array([document.id for document in kept], pa.string()),
+                "licence": pa.array([document.licence for document in kept], pa.string()),
+                "text": pa.array(texts, pa.large_string()),
+            },
+        )
+        arrays["keys"] = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
+        write_arrays(job.path(READ, block, ".npz"), **arrays)
+    return {"num_documents": len(texts), "dropped": dropped, "changed": changed}
+
+
+def _hashes(job: Job, texts: list[str], num_buckets: int, seconds: Counter[str]) -> dict[str, Any]:
+    """The arrays of the stages that the recipe asks for, by name."""
+    options, against = job.recipe.deduplicate, job.recipe.decontaminate
+    arrays: dict[str, Any] = {}
+    if options.sentences is not None:
+        with _timed(seconds, "sentences"):
+            hashed, offsets = sentences.hashes(texts, options.sentence_min_words)
+            places, bounds = sentences.partition(hashed, num_buckets)
+            arrays |= {"sentences": hashed[places], "sentence_places": places.astype(np.uint32)}
+            arrays |= {"sentence_offsets": offsets, "sentence_bounds": bounds}
+    if options.near is None and against is None:
+        return arrays
+    with _timed(seconds, "n-grams"):
+        found = ngrams.words(texts)
+    if options.near is not None:
+        with _timed(seconds, "near-duplicates"):
+            shingles = ngrams.ngrams(found, near.SHINGLE_WORDS)
+            arrays["signatures"] = near.signatures(shingles)
+            hashed = near.bands(arrays["signatures"], shingles, near.rows_per_band(options.near))
+            places, bounds = sentences.partition(hashed.ravel(), num_buckets)
+            rows = places // hashed.shape[1] if hashed.size else places
+            arrays |= {"bands": hashed.ravel()[places], "band_rows": rows.astype(np.uint32), "band_bounds": bounds}
+    if against is not None:
+        with _timed(seconds, "decontaminate"):
+            index = _index(files.canonical_json(config.to_dict(against)))
+            hits = index.hits(ngrams.ngrams(found, against.n))
+            arrays |= {"contained": index.contained(hits), "hits": np.unique(hits.hashes)}
+    return arrays
+
+
+class _timed:  # noqa: N801 (reads as a statement)
+    """CPU-seconds of the block, added to a stage."""
+
+    def __init__(self, seconds: Counter[str], stage: str) -> None:
+        self._seconds, self._stage = seconds, stage
+
+    def __enter__(self) -> None:
+        self._began = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._stage] += time.process_time() - self._began  # type: ignore[assignment]

@@ -1,0 +1,146 @@
+"""The work folder of a build: what each finished task left, so that a build that was stopped goes on.
+
+    .work-NAME/ build.json  lock  tokenizer/
+        read/0-00000012.arrow  .npz  .json      source 0, block 12: documents, hashes, counts
+        sentences/00003.npy                     bucket 3: sentences to leave out
+        kept/0-00000012.arrow  .json            what is left of the block's documents
+        tokens/0-00000012.arrow  .json
+
+It stands beside the corpus folder, holds text, and is removed when the corpus is whole. A task's `.json` (or only
+file) is written last: where it stands, the task is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from camembert_bio import config, files
+from camembert_bio.corpus.recipe import Prepare
+from camembert_bio.errors import RunError, UserError
+
+_BUILD = "build.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task knows."""
+
+    recipe: Prepare
+    folder: Path
+    """The work folder."""
+
+    def path(self, phase: str, block: Block, suffix: str) -> Path:
+        """A file of one phase and block."""
+        return self.folder / phase / f"{block.name}{suffix}"
+
+
+@dataclass(frozen=True, order=True)
+class Block:
+    """A block of a source; blocks order as the corpus does."""
+
+    source: int
+    number: int
+
+    @property
+    def name(self) -> str:
+        """The stem of its files."""
+        return f"{self.source}-{self.number:08d}"
+
+
+def blocks(job: Job, phase: str) -> list[Block]:
+    """The blocks of which a phase is done, in order."""
+    stems = [path.stem.split("-") for path in (job.folder / phase).glob("*.json")]
+    return sorted(Block(int(source), int(number)) for source, number in stems)
+
+
+@contextmanager
+def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
+    """The work folder of a build, locked; that of another build is emptied first.
+
+    It goes when the block ends well, and when it ends with a `UserError`: another request is another build. It
+    stays after anything else. Raises `UserError` when another process works in it.
+    """
+    folder = recipe.output.with_name(f".work-{recipe.output.name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder} is in use: another prepare builds {recipe.output}; wait for it") from None
+        digest = files.sha256_json(build)
+        record = folder / _BUILD
+        if not record.is_file() or config.read_json(record).get("build") != digest:
+            for path in folder.iterdir():
+                if path.name != "lock":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            files.write_json(record, {"build": digest})
+        for phase in ("read", "sentences", "kept", "tokens"):
+            (folder / phase).mkdir(exist_ok=True)
+        try:
+            yield Job(recipe, folder)
+        except UserError:
+            shutil.rmtree(folder)
+            raise
+        shutil.rmtree(folder)
+
+
+def write_table(path: Path, columns: dict[str, pa.Array]) -> None:
+    """An Arrow file, compressed with LZ4, whole or not at all."""
+    table = pa.table(columns)
+    sink = io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    _write(path, sink.getvalue())
+
+
+def read_table(path: Path) -> pa.Table:
+    """What `write_table` wrote."""
+    with _readable(path), pa.OSFile(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Named arrays, whole or not at all."""
+    sink = io.BytesIO()
+    np.savez(sink, **arrays)
+    _write(path, sink.getvalue())
+
+
+def read_arrays(path: Path) -> Any:
+    """What `write_arrays` wrote, read name by name."""
+    with _readable(path):
+        return np.load(path, allow_pickle=False)
+
+
+def write_counts(path: Path, values: dict[str, Any]) -> None:
+    """JSON: the mark that a task is done."""
+    _write(path, json.dumps(values).encode())
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowInvalid) as error:
+        raise RunError(
+            f"{path} cannot be read again ({type(error).__name__}); remove {path.parent.parent} and run prepare again"
+        ) from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Without a flush to the disk: after a power cut the build is made anew, after a kill it goes on."""
+    aside = path.with_name(f".tmp-{path.name}")
+    aside.write_bytes(data)
+    aside.replace(path)

@@ -1,0 +1,127 @@
+"""Who does the work of `prepare`: this process, processes of this machine, or ranks of MPI on many.
+
+Tasks are functions of plain arguments that write files and return counts, so that whoever runs them, and in
+whatever order, the files are the same.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from camembert_bio import log
+from camembert_bio.errors import RunError
+
+Result = TypeVar("Result")
+
+STOP = "stop"
+"""File in the work folder that asks tasks to return at their next block."""
+_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+"""Variables in which mpirun (Open MPI, MPICH) and srun say how many ranks there are."""
+
+
+class Workers:
+    """Runs tasks; `num` of them at a time."""
+
+    def __init__(self, executor: Any, num: int, stop: Path) -> None:
+        # A concurrent.futures.Executor or MPI's, which is one in all but type; None: this process.
+        self._executor, self.num, self._stop = executor, num, stop
+
+    def run(self, title: str, task: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> list[Result]:
+        """The results of `task(*arguments)` for each call, in the calls' order; a bar on a terminal.
+
+        The first error stops the others at their next block and is raised.
+        """
+        with tqdm(total=len(calls), desc=title, leave=False, disable=not log.terminal()) as bar:
+            if self._executor is None:
+                return [_advance(bar, task(*arguments)) for arguments in calls]
+            futures: list[Future[Result]] = [self._executor.submit(task, *arguments) for arguments in calls]
+            try:
+                for future in as_completed(futures):
+                    _advance(bar, future.result())
+            except BaseException as error:
+                self._stop.touch()
+                for future in futures:
+                    future.cancel()
+                if isinstance(error, BrokenProcessPool):
+                    raise RunError(
+                        "a worker of prepare was killed (out of memory?); the same command goes on; "
+                        "with a lower num_workers it needs less memory"
+                    ) from None
+                raise
+            return [future.result() for future in futures]
+
+
+def world_size() -> int:
+    """Ranks that MPI started, 1 without it."""
+    return next((int(os.environ[name]) for name in _MPI if name in os.environ), 1)
+
+
+def is_coordinator() -> bool:
+    """Whether this process is the one that `prepare` speaks from; MPI's other ranks work for it in silence."""
+    if world_size() == 1:
+        return True
+    from mpi4py import MPI
+
+    return bool(MPI.COMM_WORLD.Get_rank() == 0)
+
+
+def serve() -> None:
+    """Work for the coordinator until it is done: what MPI's other ranks do."""
+    from mpi4py import MPI
+    from mpi4py.futures import MPICommExecutor
+
+    with MPICommExecutor(MPI.COMM_WORLD, root=0):
+        pass
+
+
+@contextmanager
+def workers(num: int, work: Path) -> Iterator[Workers]:
+    """The ranks of MPI if there are several, else `num` processes, else this process alone."""
+    stop = work / STOP
+    stop.unlink(missing_ok=True)
+    if world_size() > 1:
+        from mpi4py import MPI
+        from mpi4py.futures import MPICommExecutor
+
+        with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
+            yield Workers(executor, world_size() - 1, stop)
+    elif num == 1:
+        yield Workers(None, 1, stop)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(num, mp_context=context, initializer=_end_with_parent) as executor:
+            yield Workers(executor, num, stop)
+
+
+def num_cores() -> int:
+    """The cores that this process may use (macOS does not say; there, those of the machine)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _advance(bar: Any, result: Result) -> Result:
+    bar.update()
+    return result
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone: SIGKILL tells no one."""
+    log.configure()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
