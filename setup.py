@@ -52,6 +52,7 @@ setup(
             "ruff",
             "mypy",
             "import-linter",
+            'openmpi>=5; sys_platform == "linux"',
             "types-PyYAML",
             "types-tqdm",
         ],

@@ -121,9 +121,12 @@ def _print(options: argparse.Namespace, value: Any, text: str) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    recipe = _load(options, "prepare")
+    from camembert_bio.corpus import workers
     from camembert_bio.corpus.build import prepare
 
-    recipe = _load(options, "prepare")
+    if not workers.join():
+        return EXIT_DONE
     manifest = prepare(recipe)
     tokens = sum(split.tokens for source in manifest.sources.values() for split in source.splits.values())
     value = {"corpus": str(recipe.output), "hash": manifest.hash, "tokens": tokens}

@@ -60,31 +60,38 @@ def prepare(recipe: Prepare) -> Manifest:
     worker is killed, or the tokenizer differs from transformers'. Then the output is as it was, and what was
     finished stays in the work folder beside it, for the same request to go on from.
     """
-    if not workers.is_coordinator():
-        workers.serve()
+    with workers.pool() as ranks:
+        check_output(recipe.output)
+        files.remove_stale(recipe.output)
+        build = configuration(recipe)
+        if done := existing(recipe.output, build):
+            logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])
+            return done
+        cleaner_of(recipe.clean)
+        given = load_tokenizer(recipe.tokenizer.path) if recipe.tokenizer.path else None
+        num = _num_workers(recipe)
+        with (
+            _disk_failures(recipe),
+            work_folder(recipe, build) as job,
+            workers.workers(num, ranks, job.folder) as crew,
+        ):
+            _build(job, build, given, crew)
         return open_corpus(recipe.output).manifest
-    check_output(recipe.output)
-    files.remove_stale(recipe.output)
-    build = configuration(recipe)
-    if done := existing(recipe.output, build):
-        logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])
-        return done
-    cleaner_of(recipe.clean)
-    given = load_tokenizer(recipe.tokenizer.path) if recipe.tokenizer.path else None
-    num = _num_workers(recipe)
-    with _disk_failures(recipe), work_folder(recipe, build) as job, workers.workers(num, job.folder) as crew:
-        clock = Clock()
-        selection, found = _texts(job, crew)
-        check(recipe, tallies(job, selection, tokenised=False))
-        clock.lap("select")
-        tokenizer = given or _trained(job, selection, clock)
-        threads = 1 if crew.num > 1 else workers.num_cores()
-        calls = [(job, job.folder / TOKENIZER, selection, number, threads) for number in range(len(selection.blocks))]
-        tokenizer.save(job.folder / TOKENIZER)
-        crew.run("tokenising", finishing.tokenise, calls)
-        with files.atomic_folder(recipe.output) as folder:
-            _assemble(job, build, tokenizer, selection, clock, found, folder)
-    return open_corpus(recipe.output).manifest
+
+
+def _build(job: Job, build: dict[str, Any], given: Tokenizer | None, crew: Workers) -> None:
+    """Every phase, from the sources to the corpus folder."""
+    clock = Clock()
+    selection, found = _texts(job, crew)
+    check(job.recipe, tallies(job, selection, tokenised=False))
+    clock.lap("select")
+    tokenizer = given or _trained(job, selection, clock)
+    tokenizer.save(job.folder / TOKENIZER)
+    threads = 1 if crew.num > 1 else workers.num_cores()
+    calls = [(job, job.folder / TOKENIZER, selection, number, threads) for number in range(len(selection.blocks))]
+    crew.run("tokenising", finishing.tokenise, calls)
+    with files.atomic_folder(job.recipe.output) as folder:
+        _assemble(job, build, tokenizer, selection, clock, found, folder)
 
 
 def _texts(job: Job, crew: Workers) -> tuple[Selection, dict[str, Any]]:

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 STOP = "stop"
 """File in the work folder that asks tasks to return at their next block."""
-_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+_MPI_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Variables in which mpirun (Open MPI, MPICH) and srun say how many ranks there are."""
 
 
@@ -64,44 +64,58 @@ class Workers:
 
 def world_size() -> int:
     """Ranks that MPI started, 1 without it."""
-    return next((int(os.environ[name]) for name in _MPI if name in os.environ), 1)
+    return next((int(os.environ[name]) for name in _MPI_SIZES if name in os.environ), 1)
 
 
-def is_coordinator() -> bool:
-    """Whether this process is the one that `prepare` speaks from; MPI's other ranks work for it in silence."""
+def join() -> bool:
+    """Take this rank's place among MPI's; False for one that worked for the coordinator, and is done now.
+
+    Only the coordinator, rank 0, calls `prepare`; it speaks for all.
+    """
     if world_size() == 1:
         return True
     from mpi4py import MPI
 
-    return bool(MPI.COMM_WORLD.Get_rank() == 0)
-
-
-def serve() -> None:
-    """Work for the coordinator until it is done: what MPI's other ranks do."""
-    from mpi4py import MPI
-    from mpi4py.futures import MPICommExecutor
-
-    with MPICommExecutor(MPI.COMM_WORLD, root=0):
-        pass
+    os.environ["RANK"] = str(MPI.COMM_WORLD.Get_rank())
+    if MPI.COMM_WORLD.Get_rank() == 0:
+        return True
+    with _mpi():
+        return False
 
 
 @contextmanager
-def workers(num: int, work: Path) -> Iterator[Workers]:
-    """The ranks of MPI if there are several, else `num` processes, else this process alone."""
+def pool() -> Iterator[Any]:
+    """MPI's other ranks as an executor, or None without MPI.
+
+    Entered before anything can fail: the other ranks wait here, and leave when the block ends, whatever the reason.
+    """
+    if world_size() == 1:
+        yield None
+    else:
+        with _mpi() as executor:
+            yield executor
+
+
+@contextmanager
+def workers(num: int, ranks: Any, work: Path) -> Iterator[Workers]:
+    """The ranks of MPI (`pool`'s) if there are any, else `num` processes, else this process alone."""
     stop = work / STOP
     stop.unlink(missing_ok=True)
-    if world_size() > 1:
-        from mpi4py import MPI
-        from mpi4py.futures import MPICommExecutor
-
-        with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
-            yield Workers(executor, world_size() - 1, stop)
+    if ranks is not None:
+        yield Workers(ranks, world_size() - 1, stop)
     elif num == 1:
         yield Workers(None, 1, stop)
     else:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(num, mp_context=context, initializer=_end_with_parent) as executor:
             yield Workers(executor, num, stop)
+
+
+def _mpi() -> Any:
+    from mpi4py import MPI
+    from mpi4py.futures import MPICommExecutor
+
+    return MPICommExecutor(MPI.COMM_WORLD, root=0)
 
 
 def num_cores() -> int:

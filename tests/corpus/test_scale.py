@@ -1,0 +1,155 @@
+"""`prepare` by several workers: the same bytes whoever does the work, and however often it is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from camembert_bio.samples.corpus import write_corpus
+from camembert_bio.samples.ner import write_ner
+from camembert_bio.shards.manifest import open_corpus, verify
+
+ROOT = Path(__file__).resolve().parents[2]
+MPIRUN = shutil.which("mpirun", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A recipe with every stage on, over three sources of which one has several blocks."""
+    folder = tmp_path_factory.mktemp("scale")
+    write_corpus(folder / "raw", num_documents=120)
+    write_ner(folder / "ner", num_documents=14)
+    leaflets = [path.read_text(errors="replace") for path in sorted((folder / "raw" / "leaflets").glob("*.txt"))]
+    generator = random.Random(1)
+    with open(folder / "many.jsonl", "w") as file:
+        for number in range(1000):
+            own = f"Observation {number} : le patient numéro {number} est suivi depuis {7 * number} jours.\n"
+            text = own + "\n".join(generator.sample(leaflets, 3))
+            file.write(json.dumps({"id": str(number), "text": text if number % 5 else leaflets[0] + own}) + "\n")
+        file.write(json.dumps({"id": "leak", "text": (folder / "ner/test/test-00000.txt").read_text()}) + "\n")
+    assert (folder / "many.jsonl").stat().st_size > 10 << 20
+    return {
+        "sources": [
+            {"name": "cases", "path": str(folder / "raw/clinical_cases.jsonl.gz"), "licence": "MIT"},
+            {"name": "many", "path": str(folder / "many.jsonl"), "licence": "MIT"},
+            {"name": "leaflets", "path": str(folder / "raw/leaflets"), "licence": "MIT"},
+        ],
+        "tokenizer": {"train": {"vocab_size": 600}},
+        "validation_fraction": 0.1,
+        "deduplicate": {"near": 0.8, "sentences": 1},
+        "decontaminate": {"tasks": {"ner": str(folder / "ner" / "test")}, "remove": True},
+        "clean": {"languages": ["fr"]},
+    }
+
+
+def command(folder: Path, values: dict[str, Any], num_workers: int, output: str) -> list[str]:
+    recipe = folder / f"{output}.yaml"
+    changes = {"output": str(folder / output), "num_workers": num_workers}
+    recipe.write_text(yaml.safe_dump({"prepare": {**values, **changes}}))
+    return [sys.executable, "-m", "camembert_bio", "prepare", str(recipe), "--json"]
+
+
+def run(arguments: list[str], code: int = 0) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done.stdout if code == 0 else done.stderr
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stem != "report"]
+    assert len(found) >= 10
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def alone(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The corpus that one process builds."""
+    folder = tmp_path_factory.mktemp("alone")
+    run(command(folder, values, 1, "corpus"))
+    return folder / "corpus"
+
+
+def test_every_stage_removes_what_it_should(alone: Path) -> None:
+    verify(open_corpus(alone))
+    report = json.loads((alone / "report.json").read_text())
+    many, leaflets = report["sources"]["many"], report["sources"]["leaflets"]
+    assert many["dropped"]["contaminated"] == 1
+    assert many["near_duplicates"] >= 199 and many["sentences_left_out"] > 10_000
+    # The same leaflets again, in a later source: their sentences are gone, or they are similar as a whole.
+    assert leaflets["words"] < many["words"] / 4
+    assert report["evaluation_sets"]["ner"]["contained"]
+
+
+def test_three_processes_write_the_same_bytes(values: dict[str, Any], alone: Path, tmp_path: Path) -> None:
+    run(command(tmp_path, values, 3, "corpus"))
+    assert content(tmp_path / "corpus") == content(alone)
+
+
+@pytest.mark.skipif(MPIRUN is None, reason="no mpirun here")
+def test_three_ranks_of_mpi_write_the_same_bytes_and_one_speaks(
+    values: dict[str, Any], alone: Path, tmp_path: Path
+) -> None:
+    launcher = [str(MPIRUN), "--allow-run-as-root", "--oversubscribe", "-n", "3"]
+    told = run([*launcher, *command(tmp_path, values, 1, "corpus")])
+    assert [json.loads(line)["hash"] for line in told.splitlines()] == [open_corpus(alone).manifest.hash]
+    assert content(tmp_path / "corpus") == content(alone)
+    refused = command(tmp_path, {**values, "decontaminate": {"tasks": {"ner": "nowhere"}}}, 1, "refused")
+    told = run([*launcher, *refused], code=2)
+    assert told.count("camembert-bio:") == 1 and "nowhere does not exist" in told
+
+
+def test_a_build_killed_at_random_times_ends_with_the_same_bytes(
+    values: dict[str, Any], alone: Path, tmp_path: Path
+) -> None:
+    arguments = command(tmp_path, values, 2, "corpus")
+    generator = random.Random(os.environ.get("PYTEST_SEED", "7"))
+    for _ in range(3):
+        process = subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
+        time.sleep(generator.uniform(1.5, 5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + 20
+        while str(tmp_path / "corpus.yaml") in living() and time.monotonic() < deadline:
+            time.sleep(0.1)  # its workers see that it is gone, and end
+    run(arguments)
+    assert content(tmp_path / "corpus") == content(alone)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "corpus.yaml"]
+
+
+def living() -> str:
+    """The command lines of this machine's processes."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return "\n".join(lines)
+
+
+def test_unreadable_documents_are_quarantined_up_to_a_share(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": str(i), "text": f"Le patient numéro {i} est venu pour une douleur."}) for i in range(99)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"id": "bad", "text": "Madame Lefort']))
+    values = {
+        "sources": [{"name": "a", "path": str(tmp_path / "a.jsonl"), "licence": "MIT"}],
+        "tokenizer": {"train": {"vocab_size": 50}},
+        "validation_fraction": 0,
+    }
+    told = run(command(tmp_path, {**values, "max_rejected": 0.005}, 1, "refused"), code=2)
+    assert "1 of 100 documents cannot be read, over max_rejected 0.005" in told and "Lefort" not in told
+    run(command(tmp_path, {**values, "max_rejected": 0.01}, 1, "corpus"))
+    (line,) = (tmp_path / "corpus" / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["where"].endswith("a.jsonl line 100") and "Lefort" not in line
+    assert json.loads((tmp_path / "corpus" / "report.json").read_text())["sources"]["a"]["dropped"]["unreadable"] == 1
