@@ -61,12 +61,16 @@ _READERS: dict[str, Reader] = {
 
 
 def input_files(source: Source) -> list[Path]:
-    """The files of a source, sorted by path.
+    """The files of a source, sorted by path; of E3C those named `EN*` last.
 
+    Half of layer 3's French folder are `EN*` files that repeat an `FR*` text: of two the `FR*` stays.
     Raises `UserError` when there are none, their format is unknown, or a folder cannot be read.
     """
     form = format_of(source)
-    return saved_dataset.files_of(source) if form == "datasets" else files_of(source, form)
+    if form == "datasets":
+        return saved_dataset.files_of(source)
+    found = files_of(source, form)
+    return sorted(found, key=lambda file: file.name.startswith("EN")) if form == "e3c" else found
 
 
 def input_bytes(source: Source) -> int:

@@ -153,3 +153,19 @@ def test_unreadable_documents_are_quarantined_up_to_a_share(tmp_path: Path) -> N
     (line,) = (tmp_path / "corpus" / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(line)["where"].endswith("a.jsonl line 100") and "Lefort" not in line
     assert json.loads((tmp_path / "corpus" / "report.json").read_text())["sources"]["a"]["dropped"]["unreadable"] == 1
+
+
+LAYER_3 = ROOT.parent / "shared" / "data" / "e3c-fr" / "data_collection" / "French" / "layer3"
+
+
+@pytest.mark.skipif(not LAYER_3.is_dir(), reason=f"needs real data at {LAYER_3}")
+def test_the_copies_in_e3c_are_found_by_id(tmp_path: Path) -> None:
+    source = {"name": "e3c", "path": str(LAYER_3), "licence": "CC BY-NC", "format": "e3c"}
+    run(command(tmp_path, {"sources": [source], "tokenizer": {"train": {"vocab_size": 2000}}}, 2, "corpus"))
+    corpus = open_corpus(tmp_path / "corpus")
+    entries = [entry for split in ("train", "validation") for _, entry in corpus.manifest.shards(split)]
+    kept = [name for entry in entries for name in corpus.open(entry).doc_ids]
+    assert not any("EN" in name for name in kept)
+    # 250 EN* copies, and one FR* text that differs from another by white space.
+    assert len(kept) == 799
+    assert json.loads((tmp_path / "corpus" / "report.json").read_text())["sources"]["e3c"]["duplicates"] == 251
