@@ -1,19 +1,38 @@
-"""What a build read, dropped and wrote: `report.json` and `report.md`. Counts only, no text, no ids."""
+"""What a build read, dropped and wrote: `report.json`, `report.md`, `report.html`. Counts only, no text.
+
+The one kind of ids in them: in `report.json`, those of evaluation documents that stand in the corpus.
+"""
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from camembert_bio import files
+from camembert_bio.corpus import report_html
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 
+_CONDITIONS = {
+    "non_commercial": ({"nc"}, {"noncommercial"}, {"non", "commercial"}),
+    "share_alike": ({"sa"}, {"sharealike"}, {"share", "alike"}, {"odbl"}, {"gfdl"}),
+    "no_derivatives": ({"nd"}, {"noderivatives"}, {"no", "derivatives"}),
+}
+_FAMILIES = (
+    *({"cc", "by"}, {"creativecommons", "by"}, {"creative", "commons", "attribution"}, {"cc", "0"}),
+    *({"publicdomain"}, {"public", "domain"}, {"domaine", "public"}, {"licence", "ouverte"}, {"etalab"}),
+    *({"odbl"}, {"odc", "by"}, {"pddl"}, {"gfdl"}, {"apache"}),
+)
 _PACKAGES = ("camembert-bio", "sentencepiece", "transformers", "pyarrow")
 
 
@@ -21,43 +40,94 @@ _PACKAGES = ("camembert-bio", "sentencepiece", "transformers", "pyarrow")
 class Tally:
     """Counts of one source, added up over its blocks."""
 
+    languages: tuple[str, ...] | None = None
+    """Those that were kept; None: not looked at."""
     num_read: int = 0
+    num_unreadable: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Documents that the cleaning dropped, by reason."""
     num_duplicates: int = 0
     """Documents equal to an earlier one."""
     num_near: int = 0
     """Documents similar to an earlier one."""
+    num_contaminated: int = 0
+    """Documents that hold one of an evaluation set."""
+    num_nothing_new: int = 0
+    """Documents of which too little stayed without the sentences that went."""
     num_sentences: int = 0
-    """Sentences left out."""
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Documents by reason."""
+    """Sentences left out, of documents that stay and of those of which nothing new stayed."""
+    num_words_left_out: int = 0
+    """Words of those documents that are not in the corpus."""
     changed: Counter[str] = field(default_factory=Counter)
     """Documents that a step of the cleaning changed, by step."""
     documents: Counter[str] = field(default_factory=Counter)
     """Documents kept, by split."""
     licences: Counter[str] = field(default_factory=Counter)
     """Documents kept, by licence."""
+    lengths: Counter[str] = field(default_factory=Counter)
+    """Documents kept, by tokens: `length_counts`."""
     num_words: int = 0
     num_characters: int = 0
     num_tokens: int = 0
     num_unknown: int = 0
+    num_single: int = 0
+    """Tokens of one character, `▁` aside."""
+    peaks: dict[str, int] = field(default_factory=dict)
+    """MB of a worker's memory by the end of a phase."""
+
+    def removed(self) -> list[tuple[str, int]]:
+        """Documents that went, by stage and in the stages' order; with those kept they are those read."""
+        return [
+            ("unreadable", self.num_unreadable),
+            *sorted(self.dropped.items(), key=lambda item: (-item[1], item[0])),
+            ("duplicates", self.num_duplicates),
+            ("near-duplicates", self.num_near),
+            ("contaminated", self.num_contaminated),
+            ("nothing new", self.num_nothing_new),
+        ]
+
+    def dropped_documents(self) -> dict[str, int]:
+        """Those of them that are no document's copy, by reason."""
+        return {name: n for name, n in sorted(self.removed()) if n and name not in ("duplicates", "near-duplicates")}
+
+    def peak(self, phase: str, megabytes: int) -> None:
+        """Note a worker's peak memory."""
+        self.peaks[phase] = max(megabytes, self.peaks.get(phase, 0))
 
     def summary(self) -> dict[str, Any]:
         """The source's entry of the report."""
         return {
             "documents_read": self.num_read,
-            "dropped": dict(sorted(self.dropped.items())),
+            "removed": self.removed(),
+            "dropped": self.dropped_documents(),
             "duplicates": self.num_duplicates,
             "near_duplicates": self.num_near,
             "sentences_left_out": self.num_sentences,
+            "words_left_out": self.num_words_left_out,
+            "languages_kept": self.languages,
             "changed_by_cleaning": dict(sorted(self.changed.items())),
             "documents": {split: self.documents[split] for split in (TRAIN, VALIDATION)},
+            "documents_by_tokens": dict(sorted(self.lengths.items(), key=lambda item: int(item[0]))),
             "licences": dict(sorted(self.licences.items())),
             "words": self.num_words,
             "characters": self.num_characters,
             "tokens": self.num_tokens,
             "tokens_per_word": round(self.num_tokens / self.num_words, 4),
             "unknown_share": self.num_unknown / self.num_tokens,
+            "single_character_share": self.num_single / self.num_tokens,
         }
+
+
+def length_counts(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
+    """How many lengths are in 1, 2-3, 4-7, 8-15, ..., by the range's lower bound; 0 by itself; no empty range."""
+    bits, counts = np.unique(np.frexp(lengths)[1], return_counts=True)
+    return {str(1 << bit >> 1): count for bit, count in zip(bits.tolist(), counts.tolist(), strict=True)}
+
+
+def peak_memory_mb(who: int = resource.RUSAGE_SELF) -> int:
+    """The largest memory that this process had so far, or with RUSAGE_CHILDREN any of those that it waited for."""
+    kilobyte = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(who).ru_maxrss * kilobyte / 1e6)
 
 
 class Clock:
@@ -65,6 +135,8 @@ class Clock:
 
     def __init__(self) -> None:
         self._stages: dict[str, float] = {}
+        self.peaks: dict[str, int] = {}
+        """MB of this process' memory by the end of a stage."""
         self._start = (time.perf_counter(), self._cpu())
         self._last = time.process_time()
 
@@ -73,6 +145,7 @@ class Clock:
         now = time.process_time()
         if stage is not None:
             self.add(stage, now - self._last)
+            self.peaks[stage] = peak_memory_mb()
         self._last = now
 
     def add(self, stage: str, seconds: float) -> None:
@@ -84,13 +157,11 @@ class Clock:
 
         Stages that an earlier try had finished count; workers that still live do not in `cpu_s`.
         """
-        kilobyte = 1 if sys.platform == "darwin" else 1024
-        peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         return {
             "seconds": {stage: round(seconds, 2) for stage, seconds in self._stages.items()},
             "wall_s": round(time.perf_counter() - self._start[0], 2),
             "cpu_s": round(self._cpu() - self._start[1], 2),
-            "peak_memory_mb": round(peak * kilobyte / 1e6),
+            "peak_memory_mb": max(peak_memory_mb(), peak_memory_mb(resource.RUSAGE_CHILDREN)),
         }
 
     @staticmethod
@@ -101,16 +172,42 @@ class Clock:
 def write(
     folder: Path, tallies: dict[str, Tally], clock: Clock, tokenizer: dict[str, Any], found: dict[str, Any]
 ) -> None:
-    """Write `report.json` and `report.md` into a corpus folder; `found` holds what concerns all sources."""
+    """Write the three reports into a corpus folder; `found` holds what concerns all sources."""
+    peaks = {
+        phase: max(tally.peaks.get(phase, 0) for tally in tallies.values())
+        for tally in tallies.values()
+        for phase in tally.peaks
+    }
     report = {
         "sources": {name: tally.summary() for name, tally in tallies.items()},
         **found,
+        "licence": terms(licence for tally in tallies.values() for licence in tally.licences),
         "tokenizer": tokenizer,
         "versions": {name: _version(name) for name in _PACKAGES},
         **clock.summary(),
+        "peak_memory_mb_by_the_end_of": {**peaks, **clock.peaks},
     }
     files.write_json(folder / "report.json", report)
     files.write_atomic(folder / "report.md", _markdown(report))
+    files.write_atomic(folder / "report.html", report_html.page(report))
+
+
+def terms(licences: Iterable[str]) -> dict[str, list[str]]:
+    """The licences that set each condition on the whole: one document's licence binds the corpus that holds it.
+
+    By the words of their names, so a rule of thumb and no advice: NC is non-commercial, SA share-alike, ND no
+    derivatives. Unknown are those that are not of a known family of open licences.
+    """
+    found: dict[str, list[str]] = {name: [] for name in (*_CONDITIONS, "unknown")}
+    for licence in sorted(set(licences)):
+        words = frozenset(re.findall(r"[a-z]+|[0-9]+", licence.lower()))
+        known = any(family <= words for family in _FAMILIES)
+        for name, signs in _CONDITIONS.items():
+            if any(sign <= words for sign in signs) and (known or name == "non_commercial"):
+                found[name].append(licence)
+        if not known:
+            found["unknown"].append(licence)
+    return found
 
 
 def _version(package: str) -> str | None:
@@ -141,6 +238,8 @@ def _markdown(report: dict[str, Any]) -> str:
         "",
         f"Tokenizer: {tokenizer['vocab_size']:,} ids ({tokenizer['origin']}); {tokenizer['equal']} of "
         f"{tokenizer['passages']} passages have the same ids in transformers.",
+        "",
+        f"Licence: {report_html.conditions(report['licence'])}.",
         "",
         f"Time: {report['wall_s']} s; CPU-seconds by stage: {stages}. Peak memory: {report['peak_memory_mb']} MB.",
     ]

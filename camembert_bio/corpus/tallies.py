@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from camembert_bio import config
-from camembert_bio.corpus.finishing import KEPT_TEXTS, NOTHING_NEW, TOKENS
+from camembert_bio.corpus.finishing import KEPT_TEXTS, TOKENS
 from camembert_bio.corpus.reading import READ
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.report import Tally
@@ -14,10 +14,13 @@ from camembert_bio.corpus.work import Block, Job
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 
+_TEXTS, _TOKENISE = "read to rebuild", "tokenise"
+"""What the workers do, in the two parts after which their memory is noted."""
+
 
 def tallies(job: Job, selection: Selection, tokenised: bool = True) -> dict[str, Tally]:
     """The counts of each source, by name; those of tokens only when all blocks are `tokenised`."""
-    found = [Tally() for _ in job.recipe.sources]
+    found = [Tally(job.recipe.clean.languages) for _ in job.recipe.sources]
     for block in selection.blocks:
         tally = found[block.source]
         read = config.read_json(job.path(READ, block, ".json"))
@@ -25,22 +28,25 @@ def tallies(job: Job, selection: Selection, tokenised: bool = True) -> dict[str,
         tally.num_read += read["num_read"]
         tally.dropped.update(read["dropped"])
         tally.changed.update(read["changed"])
-        for name, number in (("unreadable", len(read["rejected"])), (NOTHING_NEW, kept["nothing_new"])):
-            if number:
-                tally.dropped[name] += number
-        if kept["fates"][CONTAMINATED]:
-            tally.dropped["contaminated"] += kept["fates"][CONTAMINATED]
+        tally.num_unreadable += len(read["rejected"])
+        tally.num_contaminated += kept["fates"][CONTAMINATED]
+        tally.num_nothing_new += kept["nothing_new"]
         tally.num_duplicates += kept["fates"][DUPLICATE]
         tally.num_near += kept["fates"][NEAR]
         tally.num_sentences += kept["sentences"]
+        tally.num_words_left_out += kept["words_left_out"]
         tally.documents.update(kept["documents"])
         tally.licences.update(kept["licences"])
         tally.num_words += kept["words"]
         tally.num_characters += kept["characters"]
+        tally.peak(_TEXTS, kept["peak_memory_mb"])
         if tokenised:
             tokens = config.read_json(job.path(TOKENS, block, ".json"))
             tally.num_tokens += tokens["tokens"]
             tally.num_unknown += tokens["unknown"]
+            tally.num_single += tokens["single"]
+            tally.lengths.update(tokens["lengths"])
+            tally.peak(_TOKENISE, tokens["peak_memory_mb"])
     return {source.name: tally for source, tally in zip(job.recipe.sources, found, strict=True)}
 
 
@@ -88,5 +94,4 @@ def check(recipe: Prepare, counted: dict[str, Tally]) -> None:
 
 
 def _reasons(tally: Tally) -> str:
-    named = [*sorted(tally.dropped.items()), ("duplicates", tally.num_duplicates), ("near-duplicates", tally.num_near)]
-    return ", ".join(f"{number} {name}" for name, number in named if number or name == "duplicates")
+    return ", ".join(f"{number} {name}" for name, number in tally.removed() if number or name == "duplicates")

@@ -1,0 +1,212 @@
+"""`report.html`: the report of a build as one page, which needs no network, script or font of its own.
+
+Every number stands in a table; the bars beside them (inline SVG) repeat it. All that a recipe or a source names is
+escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from camembert_bio.corpus.report_look import bar, document, table
+from camembert_bio.shards.manifest import VALIDATION
+
+_FREQUENCIES = ((1, 1), (2, 2), (3, 9), (10, 99), (100, None))
+_WINDOW = 512
+_CONDITIONS = {
+    "non_commercial": "non-commercial",
+    "share_alike": "share-alike",
+    "no_derivatives": "no derivatives",
+}
+
+
+def page(report: dict[str, Any]) -> str:
+    """The page of what `report.json` holds; no text, and no ids of documents."""
+    sources: dict[str, Any] = report["sources"]
+    body = [
+        "<h1>Corpus report</h1>",
+        '<p class="muted">What a build read, left out and kept: counts only.</p>',
+        *_tiles(sources),
+        "<h2>Sources</h2>",
+        *_overview(sources),
+        "<h2>What each stage removed</h2>",
+        "<p>Blue stays, orange goes. A document counts at the first stage that removes it.</p>",
+        *(line for name, source in sources.items() for line in _source(name, source)),
+        *_sentences(report.get("distinct_sentences_by_occurrences")),
+        *_evaluation(report.get("evaluation_sets")),
+        *_licences(sources, report["licence"]),
+        *_cost(report),
+        *_tokenizer(report),
+    ]
+    return document("Corpus report", body)
+
+
+def conditions(terms: dict[str, list[str]]) -> str:
+    """The licence that results for the whole, in words: each condition, and the licences that set it."""
+    met = [f"{label} ({', '.join(terms[name])})" for name, label in _CONDITIONS.items() if terms[name]]
+    if terms["unknown"]:
+        met.append(f"and what these ask, which are not known here: {', '.join(terms['unknown'])}")
+    return "; ".join(met) or "attribution at most"
+
+
+def _kept(source: dict[str, Any]) -> int:
+    return sum(source["documents"].values())
+
+
+def _tiles(sources: dict[str, Any]) -> Iterator[str]:
+    words, tokens = (sum(source[key] for source in sources.values()) for key in ("words", "tokens"))
+    tiles = {
+        "Documents read": f"{sum(source['documents_read'] for source in sources.values()):,}",
+        "Documents kept": f"{sum(map(_kept, sources.values())):,}",
+        "Words": f"{words:,}",
+        "Tokens": f"{tokens:,}",
+        "Tokens per word": f"{tokens / words:.3f}",
+    }
+    yield "<dl>" + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles.items()) + "</dl>"
+
+
+def _overview(sources: dict[str, Any]) -> Iterator[str]:
+    head = ("Source", "Read", "Kept", "Held out", "Words", "Tokens", "Tokens/word", "Unknown", "One character")
+    rows = []
+    for name, source in sources.items():
+        counts = (source["documents_read"], _kept(source), source["documents"][VALIDATION])
+        sizes = (source["words"], source["tokens"])
+        shares = (source["unknown_share"], source["single_character_share"])
+        numbers = [f"{number:,}" for number in (*counts, *sizes)]
+        rows.append([name, *numbers, f"{source['tokens_per_word']:.3f}", *(f"{share:.3%}" for share in shares)])
+    yield table("Documents, words and tokens; how well the tokenizer fits, as shares of the tokens", head, rows)
+
+
+def _source(name: str, source: dict[str, Any]) -> Iterator[str]:
+    """One source: its stages, its lengths, and what was done within documents."""
+    yield f"<h3>{escape(name)}</h3>"
+    yield f'<div class="pair">{_stages(source)}{_lengths(source)}</div>'
+    words, left_out = source["words"], source["words_left_out"]
+    if source["sentences_left_out"]:
+        yield (
+            f"<p>Sentences seen before: {source['sentences_left_out']:,} left out; {left_out:,} of "
+            f"{words + left_out:,} words ({left_out / (words + left_out):.1%}) went with them.</p>"
+        )
+    if source["languages_kept"]:
+        other = [
+            f"{stage.removeprefix('language ')} {count:,}" for stage, count in source["removed"] if "language" in stage
+        ]
+        yield (
+            f"<p>Languages kept: {escape(', '.join(source['languages_kept']))}, and texts that cannot be told; "
+            f"documents surely in another: {escape(', '.join(other)) or 'none'}.</p>"
+        )
+    if changed := source["changed_by_cleaning"]:
+        steps = ", ".join(f"{step} {count:,}" for step, count in changed.items())
+        yield f"<p>Documents read that a step of the cleaning changed: {escape(steps)}.</p>"
+
+
+def _stages(source: dict[str, Any]) -> str:
+    read = left = source["documents_read"]
+    rows: list[list[str]] = [["read", "", f"{read:,}", bar(1, 0)]]
+    for stage, count in source["removed"]:
+        left -= count
+        rows.append([stage, f"{count:,}" if count else "0", f"{left:,}", bar(left / read, count / read)])
+    rows.append(["kept", "", f"{_kept(source):,}", bar(_kept(source) / read, 0)])
+    return table("Documents by stage", ("Stage", "Removed", "Left", "Of those read"), rows)
+
+
+def _lengths(source: dict[str, Any]) -> str:
+    counts = {int(lower): count for lower, count in source["documents_by_tokens"].items()}
+    kept, most = sum(counts.values()), max(counts.values())
+    rows: list[list[str]] = []
+    lower = min(counts)
+    while lower <= max(counts):
+        count = counts.get(lower, 0)
+        label = _range(lower, max(lower, 2 * lower - 1))
+        rows.append([label, f"{count:,}", f"{count / kept:.1%}", bar(count / most, 0)])
+        lower = 2 * lower or 1
+    long = sum(count for lower, count in counts.items() if lower >= _WINDOW) / kept
+    caption = f"Length of the documents kept, in tokens; {long:.1%} have {_WINDOW} or more"
+    return table(caption, ("Tokens", "Documents", "Share", ""), rows)
+
+
+def _sentences(frequencies: dict[str, int] | None) -> Iterator[str]:
+    if frequencies is None:
+        return
+    found = {int(times): count for times, count in frequencies.items()}
+    total = sum(times * count for times, count in found.items())
+    rows: list[list[str]] = []
+    for low, high in _FREQUENCIES:
+        inside = {times: count for times, count in found.items() if low <= times and (high is None or times <= high)}
+        number = sum(times * count for times, count in inside.items())
+        share = number / max(1, total)
+        rows.append([_range(low, high), f"{sum(inside.values()):,}", f"{number:,}", f"{share:.1%}", bar(share, 0)])
+    yield "<h2>Sentences by how often they occur</h2>"
+    yield table(
+        "Over all sources, in the documents that whole-document stages left; short sentences aside",
+        ("Times", "Distinct sentences", "Occurrences", "Share of occurrences", ""),
+        rows,
+    )
+
+
+def _evaluation(sets: dict[str, Any] | None) -> Iterator[str]:
+    if sets is None:
+        return
+    rows = [
+        [
+            name,
+            f"{found['num_documents']:,}",
+            f"{found['num_without_words']:,}",
+            f"{found['mean_contained']:.2%}",
+            f"{len(found['contained']):,}",
+        ]
+        for name, found in sets.items()
+    ]
+    yield "<h2>Evaluation sets in the corpus as it was read</h2>"
+    head = ("Set", "Documents", "Without words", "Mean share found", "Found by more than half")
+    yield table("Share of each evaluation document's word n-grams; report.json names those found", head, rows)
+
+
+def _licences(sources: dict[str, Any], terms: dict[str, list[str]]) -> Iterator[str]:
+    rows = [
+        [licence, name, f"{count:,}"]
+        for name, source in sources.items()
+        for licence, count in source["licences"].items()
+    ]
+    yield "<h2>Licences</h2>"
+    yield table("Documents kept", ("Licence", "Source", "Documents"), rows)
+    yield f"<p><strong>The whole: {escape(conditions(terms))}.</strong></p>"
+    yield (
+        '<p class="muted">The rule: one non-commercial licence makes the whole non-commercial, one share-alike licence '
+        "makes it share-alike, one without derivatives leaves it with you; told by their names. Ask a lawyer.</p>"
+    )
+
+
+def _cost(report: dict[str, Any]) -> Iterator[str]:
+    seconds: dict[str, float] = report["seconds"]
+    total = sum(seconds.values()) or 1.0
+    rows: list[list[str]] = [
+        [stage, f"{time:,.1f}", f"{time / total:.1%}", bar(time / total, 0)] for stage, time in seconds.items()
+    ]
+    peaks = [[stage, f"{megabytes:,}"] for stage, megabytes in report["peak_memory_mb_by_the_end_of"].items()]
+    yield "<h2>Time and memory</h2>"
+    yield (
+        f"<p>{report['wall_s']:,.1f} s in all, and at most {report['peak_memory_mb']:,} MB in one process. "
+        "A build that went on after a stop counts what was done before in the stages, not in the whole.</p>"
+    )
+    times = table("CPU-seconds over all processes", ("Stage", "Seconds", "Share", ""), rows)
+    memory = table("Largest memory of one process so far", ("By the end of", "MB"), peaks)
+    yield f'<div class="pair">{times}{memory}</div>'
+
+
+def _tokenizer(report: dict[str, Any]) -> Iterator[str]:
+    about = report["tokenizer"]
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items() if version)
+    yield "<h2>Tokenizer and versions</h2>"
+    yield (
+        f"<p>{about['vocab_size']:,} ids ({escape(about['origin'])}); {about['equal']:,} of {about['passages']:,} "
+        f"passages have the same ids in transformers.</p><p>{escape(versions)}</p>"
+    )
+
+
+def _range(low: int, high: int | None) -> str:
+    if high is None:
+        return f"{low:,} or more"
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"

@@ -1,0 +1,215 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.clean import num_words
+from camembert_bio.corpus.report import length_counts, terms
+from camembert_bio.corpus.report_html import conditions, page
+from camembert_bio.shards.manifest import Corpus, open_corpus
+
+from .conftest import recipe, sentences, write_jsonl
+
+REPEATED = "Ce médicament ne doit pas être laissé à la portée des enfants."
+ENGLISH = "The patient was treated with antibiotics for a week and the fever did not come back after the end of it."
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and collects what a page shows and where it points."""
+
+    VOID = frozenset({"meta"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.shown: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag == "rect"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.shown.append(data)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """A corpus in which every stage removes something of the source a, in blocks read by two workers."""
+    folder = tmp_path_factory.mktemp("report")
+    texts = [f"{text} {REPEATED}" for text in sentences(80, seed=1)]
+    long = " ".join(sentences(30, seed=4))
+    texts += [texts[0], texts[1].upper(), long, f"{long} Fin.", "court", ENGLISH, f"{REPEATED} {REPEATED}"]
+    first = write_jsonl(folder / "first.jsonl", texts)
+    with first.open("a") as file:
+        file.write("no JSON\n")
+    second = write_jsonl(folder / "second.jsonl", sentences(40, seed=2))
+    task = write_jsonl(folder / "task.jsonl", [sentences(40, seed=2)[7], *sentences(3, seed=99)])
+    prepare(
+        recipe(
+            folder / "built",
+            first,
+            second,
+            sources=[
+                {"name": "a", "path": str(first), "licence": "<b>CC BY-NC 4.0</b>"},
+                {"name": "b", "path": str(second), "licence": "Hôpital & co"},
+            ],
+            clean={"languages": ["fr"]},
+            deduplicate={"near": 0.8, "sentences": 1},
+            decontaminate={"tasks": {"task": str(task)}, "remove": True, "threshold": 0.9},
+            max_rejected=0.05,
+        )
+    )
+    return open_corpus(folder / "built")
+
+
+@pytest.fixture(scope="module")
+def report(built: Corpus) -> dict:
+    return json.loads((built.folder / "report.json").read_text())
+
+
+def test_what_was_read_is_what_was_kept_and_every_removal(report):
+    for source in report["sources"].values():
+        removed = sum(count for _, count in source["removed"])
+        assert source["documents_read"] == removed + sum(source["documents"].values())
+        assert removed == sum(source["dropped"].values()) + source["duplicates"] + source["near_duplicates"]
+        assert sum(source["licences"].values()) == sum(source["documents"].values())
+    assert report["sources"]["a"]["removed"] == [
+        ["unreadable", 1],
+        ["language en", 1],
+        ["too short", 1],
+        ["duplicates", 2],
+        ["near-duplicates", 1],
+        ["contaminated", 0],
+        ["nothing new", 1],
+    ]
+    assert dict(report["sources"]["b"]["removed"]) == {
+        **dict.fromkeys(("unreadable", "duplicates", "near-duplicates", "nothing new"), 0),
+        "contaminated": 1,
+    }
+
+
+def test_words_left_out_and_kept_are_those_of_the_documents_that_reach_the_sentences(report):
+    texts = [f"{text} {REPEATED}" for text in sentences(80, seed=1)]
+    texts += [" ".join(sentences(30, seed=4)), f"{REPEATED} {REPEATED}"]
+    a = report["sources"]["a"]
+    assert a["words"] + a["words_left_out"] == sum(map(num_words, texts))
+    assert a["words_left_out"] >= 81 * num_words(REPEATED)
+    assert report["distinct_sentences_by_occurrences"]["82"] == 1
+
+
+def test_lengths_and_pieces_are_those_of_the_shards(built, report):
+    vocabulary = built.vocabulary
+    for name, source in report["sources"].items():
+        shards = [
+            built.open(entry)
+            for split in ("train", "validation")
+            for of, entry in built.manifest.shards(split)
+            if of == name
+        ]
+        lengths = [len(shard.document(row)) for shard in shards for row in range(len(shard))]
+        expected: dict[str, int] = {}
+        for length in lengths:
+            lower = str(2 ** (length.bit_length() - 1))
+            expected[lower] = expected.get(lower, 0) + 1
+        assert source["documents_by_tokens"] == expected
+        assert sum(expected.values()) == sum(source["documents"].values())
+        pieces = [vocabulary.pieces[id_] for shard in shards for id_ in shard.input_ids.tolist()]
+        assert source["tokens"] == len(pieces)
+        single = sum(len(piece.removeprefix("▁")) == 1 for piece in pieces)
+        assert 0 < single == round(source["single_character_share"] * len(pieces))
+
+
+def test_length_counts():
+    assert length_counts(np.array([0, 1, 2, 3, 4, 511, 512, 513])) == {
+        "0": 1,
+        "1": 1,
+        "2": 2,
+        "4": 1,
+        "256": 1,
+        "512": 2,
+    }
+    assert length_counts(np.array([], np.int64)) == {}
+
+
+def test_the_page_shows_the_counts(built, report):
+    html = (built.folder / "report.html").read_text()
+    shown = " ".join(Page(html).shown)
+    a = report["sources"]["a"]
+    for number in (a["words"], a["tokens"], a["words_left_out"], report["sources"]["b"]["words"]):
+        assert f"{number:,}" in shown
+    assert "documents surely in another: en 1" in shown and "Languages kept: fr" in shown
+    assert re.search(r"10–99\s+1\s+82\s", shown)
+    assert re.search(r"task\s+4\s+0\s+\d\d\.\d\d%\s+\d\s", shown)
+    assert "non-commercial (<b>CC BY-NC 4.0</b>); and what these ask, which are not known here: Hôpital & co." in shown
+    assert {"read to rebuild", "tokenise", "train tokenizer"} <= report["peak_memory_mb_by_the_end_of"].keys()
+    assert all(f"{megabytes:,}" in shown for megabytes in report["peak_memory_mb_by_the_end_of"].values())
+    # What report.json holds is enough to make the page (its keys are sorted, so the rows may stand otherwise).
+    assert sorted(page(report)) == sorted(html)
+
+
+def test_the_page_needs_nothing_else_and_holds_no_text(built):
+    html = (built.folder / "report.html").read_text()
+    found = Page(html)
+    assert not found.tags & {"script", "link", "img", "iframe", "object", "embed", "b"}
+    assert not found.attributes & {"src", "href", "srcset", "data", "action", "style", "onload"}
+    assert not re.search(r"https?:|//|url\(|@import", html)
+    for name in ("report.html", "report.md", "report.json"):
+        content = (built.folder / name).read_text()
+        for word in ("médicament", "Observation", "nourrisson", "antibiotics"):
+            assert word not in content
+        assert name == "report.json" or "doc-" not in content
+
+
+def test_a_corpus_without_the_optional_stages_has_a_page_without_them(corpus):
+    shown = " ".join(Page((corpus.folder / "report.html").read_text()).shown)
+    for absent in ("Sentences by", "Evaluation sets", "Languages kept", "left out;"):
+        assert absent not in shown
+    assert "Licences" in shown and "attribution at most" in shown
+
+
+@pytest.mark.parametrize(
+    ("licences", "expected"),
+    [
+        (["CC0", "CC BY 4.0", "Licence Ouverte 2.0", "domaine public"], "attribution at most"),
+        (["CC BY 4.0", "CC-BY-NC"], "non-commercial (CC-BY-NC)"),
+        (
+            ["https://creativecommons.org/licenses/by-nc-sa/4.0/"],
+            "non-commercial (https://creativecommons.org/licenses/by-nc-sa/4.0/); share-alike (https://creativecommons.org/licenses/by-nc-sa/4.0/)",
+        ),
+        (["CC BY-SA", "GFDL", "CC BY-ND"], "share-alike (CC BY-SA, GFDL); no derivatives (CC BY-ND)"),
+        (["Masson SA"], "and what these ask, which are not known here: Masson SA"),
+        (
+            ["non-commercial use"],
+            "non-commercial (non-commercial use); and what these ask, which are not known here: non-commercial use",
+        ),
+    ],
+)
+def test_the_licence_that_results(licences, expected):
+    assert conditions(terms(licences)) == expected
+
+
+def test_another_tokenizer_in_the_same_process_is_used(tmp_path):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    for size in (80, 60):
+        done = prepare(recipe(tmp_path / "out", source, num_workers=1, tokenizer={"train": {"vocab_size": size}}))
+        corpus = open_corpus(tmp_path / "out")
+        assert max(int(corpus.open(entry).input_ids.max()) for _, entry in corpus.manifest.shards("train")) < size
+        assert done.vocab_size == size
+        (tmp_path / "out").rename(tmp_path / f"out-{size}")
