@@ -217,6 +217,26 @@ def _import_corpus(options: argparse.Namespace) -> int:
     return _print(options, value, f"{options.output}: corpus {manifest.hash[:12]}")
 
 
+def _sources(options: argparse.Namespace) -> int:
+    from camembert_bio.corpus import catalogue
+
+    if options.name is None:
+        if options.download or options.sha256:
+            raise UserError("--download and --sha256 need the NAME of a source; `camembert-bio sources` lists them")
+        listed = [catalogue.as_json(source) for source in catalogue.SOURCES]
+        return _print(options, listed, catalogue.table(catalogue.SOURCES))
+    source = catalogue.find(options.name)
+    if options.download is None:
+        if options.sha256:
+            raise UserError("--sha256 pins a download; give --download FOLDER too")
+        return _print(options, catalogue.as_json(source), catalogue.details(source))
+    from camembert_bio.corpus import download
+
+    done = download.download(source, options.download, options.sha256)
+    value = {"folder": str(done.folder), "sha256": done.sha256, "pinned": done.pinned}
+    return _print(options, value, download.summary(source, done))
+
+
 def _demo(options: argparse.Namespace) -> int:
     from camembert_bio.demo import demo
 
@@ -263,7 +283,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _corpus_verbs(verbs: Any) -> None:
-    """The verbs that change or move a corpus that is built."""
+    """The verbs that find sources, and those that change or move a corpus that is built."""
+    sources = _verb(verbs, "sources", _sources, "list the known public sources; download one")
+    sources.add_argument("name", nargs="?", metavar="NAME", help="say all of this source (default: list all)")
+    sources.add_argument("--download", type=Path, metavar="FOLDER", help="fetch it into FOLDER/NAME; uses the network")
+    sources.add_argument("--sha256", metavar="HEX", help="what the downloaded file must have")
     forget = _verb(verbs, "forget", _forget, "take documents out of a corpus, by id")
     forget.add_argument("path", type=Path, metavar="CORPUS", help="corpus folder")
     forget.add_argument("ids", nargs="*", metavar="ID", help="of a document, or SOURCE:ID")
