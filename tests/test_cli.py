@@ -15,7 +15,8 @@ import pytest
 from camembert_bio.samples.corpus import write_corpus
 from camembert_bio.shards.manifest import Corpus
 
-VERBS = ("prepare", "check", "pretrain", "finetune", "export", "score", "report", "inspect", "demo")
+VERBS = ("sources", "prepare", "forget", "export-corpus", "import-corpus", "check", "pretrain", "finetune", "export")
+VERBS += ("score", "report", "inspect", "demo")
 VERBS += ("forget", "export-corpus", "import-corpus")
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from camembert_bio import files
-from camembert_bio.shards.format import Ids, write_shard
+from camembert_bio.shards.format import Ids, write_tokens
 from camembert_bio.shards.manifest import ShardEntry, Split
 
 
 class ShardWriter:
     """Collects documents, and writes `SOURCE/SPLIT-00000.arrow`, `-00001`, ... below a corpus folder.
 
-    A shard holds at most `shard_bytes` bytes of tokens, or one document. Memory: twice that while it is written.
+    A shard holds at most `shard_bytes` bytes of tokens, or one document: what this keeps in memory, once.
     """
 
     def __init__(self, folder: Path, name: str, dtype: np.dtype[Any], shard_bytes: int) -> None:
@@ -24,24 +24,28 @@ class ShardWriter:
         self._dtype = dtype
         self._shard_bytes = shard_bytes
         self._doc_ids: list[str] = []
-        self._documents: list[Ids] = []
-        self._bytes = 0
+        self._offsets = [0]
+        # Not touched before it is filled, so that a small split takes little.
+        self._tokens: Ids = np.empty(max(1, shard_bytes // dtype.itemsize), dtype)
         self._words = 0
         self._shards: list[ShardEntry] = []
 
     def add(self, doc_id: str, ids: Ids, num_words: int) -> None:
-        """Add one document; `ids` is kept until its shard is written."""
-        num_bytes = len(ids) * self._dtype.itemsize
-        if self._documents and self._bytes + num_bytes > self._shard_bytes:
+        """Add one document; `ids` is copied."""
+        end = self._offsets[-1] + len(ids)
+        if self._doc_ids and end * self._dtype.itemsize > self._shard_bytes:
             self._flush()
+            end = len(ids)
+        if end > len(self._tokens):
+            self._tokens = np.empty(end, self._dtype)
+        self._tokens[self._offsets[-1] : end] = ids
         self._doc_ids.append(doc_id)
-        self._documents.append(ids)
-        self._bytes += num_bytes
+        self._offsets.append(end)
         self._words += num_words
 
     def close(self) -> Split:
         """Write what is left; the split's entry of the manifest."""
-        if self._documents:
+        if self._doc_ids:
             self._flush()
         return Split(
             documents=sum(shard.documents for shard in self._shards),
@@ -53,14 +57,15 @@ class ShardWriter:
     def _flush(self) -> None:
         path = self._folder / f"{self._name}-{len(self._shards):05d}.arrow"
         path.parent.mkdir(exist_ok=True)
-        write_shard(path, self._doc_ids, self._documents, self._dtype)
+        num_tokens = self._offsets[-1]
+        write_tokens(path, self._doc_ids, self._tokens[:num_tokens], np.array(self._offsets))
         self._shards.append(
             ShardEntry(
                 path=path.relative_to(self._folder).as_posix(),
-                documents=len(self._documents),
-                tokens=self._bytes // self._dtype.itemsize,
+                documents=len(self._doc_ids),
+                tokens=num_tokens,
                 bytes=path.stat().st_size,
                 sha256=files.sha256_file(path),
             )
         )
-        self._doc_ids, self._documents, self._bytes = [], [], 0
+        self._doc_ids, self._offsets = [], [0]

@@ -34,10 +34,13 @@ def write_shard(path: Path, doc_ids: Sequence[str], documents: Sequence[Ids], dt
 
     The caller gives the file its place: write into a `files.atomic_folder`.
     """
-    lengths = np.fromiter((len(ids) for ids in documents), dtype=np.int64, count=len(documents))
-    offsets = np.zeros(len(documents) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
     flat = np.concatenate(documents).astype(dtype, copy=False) if len(documents) else np.empty(0, dtype)
+    write_tokens(path, doc_ids, flat, np.cumsum([0, *map(len, documents)]))
+
+
+def write_tokens(path: Path, doc_ids: Sequence[str], flat: Ids, offsets: npt.NDArray[np.integer[Any]]) -> None:
+    """`write_shard` of documents that stand one after the other in `flat` [T], at `offsets` [D + 1]; copies none."""
+    offsets = offsets.astype(np.int32)
     table = pa.record_batch(
         {
             "doc_id": pa.array(list(doc_ids), pa.string()),
