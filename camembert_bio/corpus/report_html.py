@@ -175,7 +175,7 @@ def _licences(sources: dict[str, Any], terms: dict[str, list[str]]) -> Iterator[
     yield f"<p><strong>The whole: {escape(conditions(terms))}.</strong></p>"
     yield (
         '<p class="muted">The rule: one non-commercial licence makes the whole non-commercial, one share-alike licence '
-        "makes it share-alike, one without derivatives leaves it with you; told by their names. Ask a lawyer.</p>"
+        "makes it share-alike, one without derivatives forbids to pass it on; told by their names. Ask a lawyer.</p>"
     )
 
 
@@ -183,7 +183,8 @@ def _cost(report: dict[str, Any]) -> Iterator[str]:
     seconds: dict[str, float] = report["seconds"]
     total = sum(seconds.values()) or 1.0
     rows: list[list[str]] = [
-        [stage, f"{time:,.1f}", f"{time / total:.1%}", bar(time / total, 0)] for stage, time in seconds.items()
+        [stage, f"{time:,.1f}", f"{time / total:.1%}", bar(time / total, 0)]
+        for stage, time in sorted(seconds.items(), key=lambda item: -item[1])
     ]
     peaks = [[stage, f"{megabytes:,}"] for stage, megabytes in report["peak_memory_mb_by_the_end_of"].items()]
     yield "<h2>Time and memory</h2>"

@@ -20,25 +20,29 @@ dt { color: #4d5c6b; font-size: .85rem; }
 dd { margin: 0; font-size: 1.35rem; font-weight: 600; }
 .pair { display: flex; flex-wrap: wrap; gap: 0 2.5rem; align-items: flex-start; }
 .pair table { flex: 1 1 26rem; }
-.scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; margin: .6rem 0; font-size: .9rem; }
 caption { text-align: left; padding: .2rem 0; font-size: .9rem; }
 th, td { padding: .22rem .6rem; border-bottom: 1px solid #e6ebf0; text-align: right; vertical-align: middle; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td { font-variant-numeric: tabular-nums; }
-thead th { color: #4d5c6b; font-weight: 600; border-bottom: 2px solid #b9c4cf; }
+thead th, thead td { color: #4d5c6b; font-weight: 600; border-bottom: 2px solid #b9c4cf; }
 tbody th { font-weight: 400; }
 .bar { display: block; width: 9rem; height: .85rem; margin-left: auto; }
-.stays { fill: #2f6f9f; }
-.goes { fill: #c2571a; }
-.ground { fill: #edf1f5; }
 @media print {
-  body { font-size: 10pt; }
+  body { font-size: 9pt; }
   main { max-width: none; padding: 0; }
-  .pair, dl, table { break-inside: avoid; }
+  table, caption { font-size: 8pt; }
+  caption { break-after: avoid; }
+  th, td { padding: .15rem .3rem; }
+  .pair { display: block; }
+  .bar { height: .6rem; }
+  dl, table { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
 }
 """
+
+
+_GROUND, _BLUE, _ORANGE = "#edf1f5", "#2f6f9f", "#c2571a"
 
 
 class _Markup(str):
@@ -59,10 +63,10 @@ def document(title: str, body: Iterable[str]) -> str:
 
 def bar(stays: float, goes: float) -> _Markup:
     """A bar of the width 1; what is a part of it shows at least as a line."""
-    parts = (("ground", 0.0, 1.0), ("stays", 0.0, stays), ("goes", stays, goes))
+    parts = ((_GROUND, 0.0, 1.0), (_BLUE, 0.0, stays), (_ORANGE, stays, goes))
     rects = "".join(
-        f'<rect class="{name}" x="{min(100 * start, 99):.2f}" width="{max(100 * width, 1):.2f}" height="8"/>'
-        for name, start, width in parts
+        f'<rect fill="{colour}" x="{min(100 * start, 99):.2f}" width="{max(100 * width, 1):.2f}" height="8"/>'
+        for colour, start, width in parts
         if width
     )
     return _Markup(f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{rects}</svg>')
