@@ -30,6 +30,7 @@ NOT_RUN = {
         "launch/hostfile.example"
     ),
     "sbatch launch/pretrain.sbatch small.yaml run": "launch/pretrain.sbatch",
+    "mpirun -n 9 camembert-bio prepare small.yaml": "camembert_bio/corpus/workers.py",  # run by test_scale
 }
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
