@@ -11,8 +11,8 @@ export OMP_NUM_THREADS ?= 1
 demo: $(VENV)/installed  ## the main job, end to end, on the embedded sample
 	$(BIN)/camembert-bio demo demo-output
 
-test: $(VENV)/installed-dev  ## the whole suite
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev  ## the whole suite, two files at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/installed-dev  ## format, rules, types, layers
 	$(BIN)/ruff format --check .

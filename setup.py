@@ -47,6 +47,7 @@ setup(
     extras_require={
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3",
             "hypothesis>=6",
             "seqeval>=1.2",
             "ruff",

@@ -25,14 +25,14 @@ from camembert_bio.corpus.decontaminate import Index, load
 from camembert_bio.corpus.documents import input_bytes
 from camembert_bio.corpus.existing import check_output, configuration, existing, paths
 from camembert_bio.corpus.finishing import KEPT_TEXTS, TOKENS
-from camembert_bio.corpus.reading import READ, cleaner_of, read_lane
+from camembert_bio.corpus.reading import READ, cleaner_of, forget_caches, read_lane
 from camembert_bio.corpus.recipe import Prepare, Source
 from camembert_bio.corpus.report import Clock
 from camembert_bio.corpus.sample import SentenceSample, TextSample
 from camembert_bio.corpus.selection import Selection, drop_sentences, found_ngrams, frequencies, select
 from camembert_bio.corpus.tallies import check, quarantined, tallies
 from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, load_tokenizer, train_tokenizer
-from camembert_bio.corpus.work import Job, blocks, read_table, work_folder
+from camembert_bio.corpus.work import Job, blocks, read_table, remove_work_folder, work_folder
 from camembert_bio.corpus.workers import Workers
 from camembert_bio.corpus.writer import ShardWriter
 from camembert_bio.errors import RunError
@@ -65,8 +65,10 @@ def prepare(recipe: Prepare) -> Manifest:
         files.remove_stale(recipe.output)
         build = configuration(recipe)
         if done := existing(recipe.output, build):
+            remove_work_folder(recipe)
             logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])
             return done
+        forget_caches()
         cleaner_of(recipe.clean)
         given = load_tokenizer(recipe.tokenizer.path) if recipe.tokenizer.path else None
         num = _num_workers(recipe)
@@ -155,13 +157,14 @@ def _assemble(
     clock.lap(None)
     tokenizer.save(folder / TOKENIZER)
     tokenizer.vocabulary.save(folder / VOCABULARY)
+    # Before the shards: transformers' libraries and a shard are the coordinator's two largest things.
+    agreement = agree_with_transformers(folder / TOKENIZER, tokenizer, _probe(job, selection))
+    clock.lap("compare with transformers")
     sources = {
         source.name: manifest.Source(source.licence, _shards(job, source, number, tokenizer, selection, folder))
         for number, source in enumerate(recipe.sources)
     }
     clock.lap("write")
-    agreement = agree_with_transformers(folder / TOKENIZER, tokenizer, _probe(job, selection))
-    clock.lap("compare with transformers")
     rejected = quarantined(job, list(selection.blocks))
     if rejected:
         lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in rejected)

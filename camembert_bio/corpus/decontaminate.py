@@ -120,4 +120,7 @@ class Index:
 
 def union(found: Iterable[Hashes]) -> Hashes:
     """The distinct n-grams of the hits of several blocks or workers, ascending: what `Index.report` takes."""
-    return np.unique(np.concatenate((np.empty(0, np.uint64), *found)))
+    total: Hashes = np.empty(0, np.uint64)
+    for some in found:
+        total = np.union1d(total, some)  # at most the index: block by block, so that memory is too
+    return total

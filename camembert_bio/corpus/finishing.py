@@ -24,7 +24,7 @@ from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, SPACE, Mask
 
 KEPT_TEXTS, TOKENS = "kept", "tokens"
 NOTHING_NEW = "nothing new"
-"""Documents of which too little stays once sentences seen before are gone."""
+"""Documents of which nothing stays once sentences seen before are gone."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -59,11 +59,11 @@ def keep(job: Job, selection: Selection, number: int) -> None:
             counts["sentences"] += len(gone)
             counts["words"] += num_words(text)
             text = without(text, set(gone.tolist()))
-            length = num_words(text)
-            if len(text) < job.recipe.clean.min_characters or length < job.recipe.clean.min_words:
+            # However short: of its sentences this is the occurrence that stays.
+            if not text:
                 counts[NOTHING_NEW] += 1
                 continue
-            counts["words"] -= length
+            counts["words"] -= num_words(text)
         rows.append(row)
         texts.append(text)
     splits = [split_of(keys[row], job.recipe.validation_fraction) for row in rows]

@@ -23,6 +23,7 @@ from camembert_bio.corpus.decontaminate import Index
 from camembert_bio.corpus.dedup import digest
 from camembert_bio.corpus.documents import Document, Rejected, read_blocks
 from camembert_bio.corpus.recipe import Decontaminate
+from camembert_bio.corpus.report import peak_memory_mb
 from camembert_bio.corpus.work import Block, Job, write_arrays, write_counts, write_table
 from camembert_bio.corpus.workers import STOP
 
@@ -37,6 +38,12 @@ def _index(options: str) -> Index:
     """The index of a canonical JSON of `Decontaminate`."""
     against = config.build(Decontaminate, json.loads(options))
     return Index(decontaminate.load(against.tasks), against.n)
+
+
+def forget_caches() -> None:
+    """Make the next build of this process read hooks and evaluation sets again."""
+    _index.cache_clear()
+    cleaner_of.cache_clear()
 
 
 def read_lane(job: Job, source: int, lane: int, num_lanes: int, num_buckets: int) -> None:
@@ -54,7 +61,7 @@ def read_lane(job: Job, source: int, lane: int, num_lanes: int, num_buckets: int
         counts = _process(job, block, documents, num_buckets, seconds)
         counts["rejected"] = [{"where": bad.where, "reason": bad.reason} for bad in rejected]
         counts["num_read"] = len(documents) + len(rejected)
-        counts["seconds"] = seconds
+        counts |= {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
         write_counts(job.path(READ, block, ".json"), counts)
         rejected.clear()
         if (job.folder / STOP).exists():

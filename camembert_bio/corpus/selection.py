@@ -23,7 +23,7 @@ from camembert_bio.corpus.sentences import Occurrences
 from camembert_bio.corpus.work import Block, Job, read_arrays, write_arrays
 from camembert_bio.corpus.workers import Workers
 
-KEPT, DUPLICATE, NEAR, CONTAMINATED = range(4)
+KEPT, DUPLICATE, CONTAMINATED, NEAR = range(4)
 """Why a document goes, in the order in which it is asked."""
 _BUCKET_DOCUMENTS = 1 << 22
 _LOW = np.uint64(0xFFFFFFFF)
@@ -57,25 +57,27 @@ def select(job: Job, blocks: list[Block], workers: Workers, num_buckets: int) ->
     options, against = job.recipe.deduplicate, job.recipe.decontaminate
     if options.exact:
         _mark(selection, _later_copies(job, selection), DUPLICATE)
+    if against is not None and against.remove:
+        contained = [read_arrays(job.path(READ, block, ".npz"), "contained")["contained"] for block in blocks]
+        _mark(selection, np.flatnonzero(np.concatenate(contained) >= against.threshold), CONTAMINATED)
     if options.near is not None:
         calls = [(job, selection, bucket) for bucket in range(num_buckets)]
         pairs = near.merged(workers.run("near-duplicates", near_pairs, calls))
         signatures = _signatures(job, selection)
         _mark(selection, near.drop(near.similar(pairs, signatures, options.near)), NEAR)
-    if against is not None and against.remove:
-        contained = [read_arrays(job.path(READ, block, ".npz"))["contained"] for block in blocks]
-        _mark(selection, np.flatnonzero(np.concatenate(contained) >= against.threshold), CONTAMINATED)
     return selection
 
 
 def near_pairs(job: Job, selection: Selection, bucket: int) -> near.Pairs:
-    """The pairs of documents worth comparing in one bucket of bands."""
+    """The pairs of documents worth comparing in one bucket of bands, of those that stay so far."""
     hashes, documents = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for number, block in enumerate(selection.blocks):
-        arrays = read_arrays(job.path(READ, block, ".npz"))
+        arrays = read_arrays(job.path(READ, block, ".npz"), "bands", "band_rows", "band_bounds")
         begin, end = arrays["band_bounds"][bucket : bucket + 2]
-        hashes.append(arrays["bands"][begin:end])
-        documents.append(selection.offsets[number] + arrays["band_rows"][begin:end])
+        rows = arrays["band_rows"][begin:end]
+        stays = selection.of(number)[rows] == KEPT
+        hashes.append(arrays["bands"][begin:end][stays])
+        documents.append(selection.offsets[number] + rows[stays])
     return near.candidates(np.concatenate(hashes), np.concatenate(documents))
 
 
@@ -83,7 +85,9 @@ def drop_sentences(job: Job, selection: Selection, bucket: int) -> dict[str, int
     """Write which sentences of one bucket go, in the documents that stay; how many sentences occur how often."""
     hashes, positions = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     for number, block in enumerate(selection.blocks):
-        arrays = read_arrays(job.path(READ, block, ".npz"))
+        arrays = read_arrays(
+            job.path(READ, block, ".npz"), "sentences", "sentence_places", "sentence_offsets", "sentence_bounds"
+        )
         begin, end = arrays["sentence_bounds"][bucket : bucket + 2]
         places = arrays["sentence_places"][begin:end]
         rows = np.searchsorted(arrays["sentence_offsets"], places, side="right") - 1
@@ -113,14 +117,14 @@ def dropped_sentences(job: Job, block: int) -> npt.NDArray[np.int64]:
 
 def found_ngrams(job: Job, blocks: list[Block]) -> npt.NDArray[np.uint64]:
     """The n-grams of evaluation sets that stand in the corpus as it was read."""
-    return union(read_arrays(job.path(READ, block, ".npz"))["hits"] for block in blocks)
+    return union(read_arrays(job.path(READ, block, ".npz"), "hits")["hits"] for block in blocks)
 
 
 def _check_ids(job: Job, blocks: list[Block]) -> None:
     """Raise `UserError` when a source gives an id twice: 64 bits of hash suspect it, reading again shows it."""
     for number, source in enumerate(job.recipe.sources):
         mine = [block for block in blocks if block.source == number]
-        count = _count_equal(lambda block: read_arrays(job.path(READ, block, ".npz"))["ids"], mine)
+        count = _count_equal(lambda block: read_arrays(job.path(READ, block, ".npz"), "ids")["ids"], mine)
         if count:
             for _ in read(source, rejected=lambda _: None):
                 pass
@@ -149,7 +153,7 @@ def _later_copies(job: Job, selection: Selection) -> npt.NDArray[np.int64]:
     for bucket in range(num_buckets):
         keys, numbers = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
         for number, block in enumerate(selection.blocks):
-            some = read_arrays(job.path(READ, block, ".npz"))["keys"]
+            some = read_arrays(job.path(READ, block, ".npz"), "keys")["keys"]
             rows = np.flatnonzero(some[:, 0] % np.uint64(num_buckets) == bucket)
             keys.append(some[rows])
             numbers.append(selection.offsets[number] + rows)
@@ -168,7 +172,7 @@ def _signatures(job: Job, selection: Selection) -> near.Signatures:
     together: near.Signatures = np.memmap(path, np.uint32, "w+", shape=shape)
     for number, block in enumerate(selection.blocks):
         begin, end = selection.offsets[number : number + 2]
-        together[begin:end] = read_arrays(job.path(READ, block, ".npz"))["signatures"]
+        together[begin:end] = read_arrays(job.path(READ, block, ".npz"), "signatures")["signatures"]
     return together
 
 

@@ -14,7 +14,7 @@ from camembert_bio.corpus.work import Block, Job
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 
-_TEXTS, _TOKENISE = "read to rebuild", "tokenise"
+_READ, _TEXTS, _TOKENISE = "read", "rebuild", "tokenise"
 """What the workers do, in the two parts after which their memory is noted."""
 
 
@@ -39,6 +39,7 @@ def tallies(job: Job, selection: Selection, tokenised: bool = True) -> dict[str,
         tally.licences.update(kept["licences"])
         tally.num_words += kept["words"]
         tally.num_characters += kept["characters"]
+        tally.peak(_READ, read["peak_memory_mb"])
         tally.peak(_TEXTS, kept["peak_memory_mb"])
         if tokenised:
             tokens = config.read_json(job.path(TOKENS, block, ".json"))

@@ -15,10 +15,13 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import secrets
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +63,7 @@ class Block:
 
 def blocks(job: Job, phase: str) -> list[Block]:
     """The blocks of which a phase is done, in order."""
-    stems = [path.stem.split("-") for path in (job.folder / phase).glob("*.json")]
+    stems = [path.stem.split("-") for path in (job.folder / phase).glob("[0-9]*.json")]
     return sorted(Block(int(source), int(number)) for source, number in stems)
 
 
@@ -71,14 +74,14 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
     It goes when the block ends well, and when it ends with a `UserError`: another request is another build. It
     stays after anything else. Raises `UserError` when another process works in it.
     """
-    folder = recipe.output.with_name(f".work-{recipe.output.name}")
+    folder = _folder(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{folder} is in use: another prepare builds {recipe.output}; wait for it") from None
-        digest = files.sha256_json(build)
+        digest = files.sha256_json({"code": _code(), "build": build})
         record = folder / _BUILD
         if not record.is_file() or config.read_json(record).get("build") != digest:
             for path in folder.iterdir():
@@ -93,6 +96,24 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
             shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)
+
+
+def remove_work_folder(recipe: Prepare) -> None:
+    """Remove what a kill left between the corpus' appearance and the end."""
+    folder = _folder(recipe)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def _folder(recipe: Prepare) -> Path:
+    return recipe.output.with_name(f".work-{recipe.output.name}")
+
+
+def _code() -> dict[str, str]:
+    """What the files of a work folder depend on besides the build: this package's code, and libraries' versions."""
+    code = {path.name: files.sha256_file(path) for path in sorted(Path(__file__).parent.rglob("*.py"))}
+    libraries = ("numpy", "pyarrow", "sentencepiece", "rensa", "xxhash", "ftfy", "py3langid")
+    return code | {name: metadata.version(name) for name in libraries}
 
 
 def write_table(path: Path, columns: dict[str, pa.Array]) -> None:
@@ -118,10 +139,10 @@ def write_arrays(path: Path, **arrays: Any) -> None:
     _write(path, sink.getvalue())
 
 
-def read_arrays(path: Path) -> Any:
-    """What `write_arrays` wrote, read name by name."""
-    with _readable(path):
-        return np.load(path, allow_pickle=False)
+def read_arrays(path: Path, *names: str) -> dict[str, Any]:
+    """What `write_arrays` wrote: the arrays of these names, or all."""
+    with _readable(path), np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in names or arrays.files}
 
 
 def write_counts(path: Path, values: dict[str, Any]) -> None:
@@ -133,7 +154,7 @@ def write_counts(path: Path, values: dict[str, Any]) -> None:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
         raise RunError(
             f"{path} cannot be read again ({type(error).__name__}); remove {path.parent.parent} and run prepare again"
         ) from None
@@ -141,6 +162,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _write(path: Path, data: bytes) -> None:
     """Without a flush to the disk: after a power cut the build is made anew, after a kill it goes on."""
-    aside = path.with_name(f".tmp-{path.name}")
+    # A rank of a job that lost its coordinator may still write the same file.
+    aside = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
     aside.write_bytes(data)
     aside.replace(path)

@@ -10,9 +10,9 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,9 +50,9 @@ class Workers:
                 for future in as_completed(futures):
                     _advance(bar, future.result())
             except BaseException as error:
-                self._stop.touch()
-                for future in futures:
-                    future.cancel()
+                with suppress(OSError):  # a full disk must not hide what happened
+                    self._stop.touch()
+                wait([future for future in futures if not future.cancel()])
                 if isinstance(error, BrokenProcessPool):
                     raise RunError(
                         "a worker of prepare was killed (out of memory?); the same command goes on; "
@@ -64,6 +64,8 @@ class Workers:
 
 def world_size() -> int:
     """Ranks that MPI started, 1 without it."""
+    if "PMIX_RANK" in os.environ and "SLURM_STEP_NUM_TASKS" in os.environ:  # srun --mpi=pmix
+        return int(os.environ["SLURM_STEP_NUM_TASKS"])
     return next((int(os.environ[name]) for name in _MPI_SIZES if name in os.environ), 1)
 
 

@@ -13,6 +13,7 @@ import pytest
 from camembert_bio import config, files
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.clean import clean
+from camembert_bio.corpus.tokenize import load_tokenizer
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.manifest import TRAIN, VALIDATION, open_corpus, verify
 
@@ -376,3 +377,46 @@ def test_another_tokenizer_is_another_corpus(tmp_path, corpus, tokenizer_folder)
     shutil.copytree(tmp_path / "other" / "tokenizer", given, dirs_exist_ok=True)
     with pytest.raises(UserError, match=r"given_tokenizer: '.* there, '.* here"):
         prepare(made)
+
+
+def test_an_evaluation_set_that_changed_is_read_again_by_the_same_process(tmp_path, tokenizer_folder):
+    texts = sentences(60)
+    source = write_jsonl(tmp_path / "a.jsonl", texts)
+    tasks = {"tasks": {"ner": str(tmp_path / "ner.jsonl")}, "remove": True, "n": 4}
+    for leaked in (1, 10):
+        write_jsonl(tmp_path / "ner.jsonl", texts[:leaked])
+        prepare(recipe(tmp_path / str(leaked), source, decontaminate=tasks, **with_tokenizer(tokenizer_folder)))
+        report = json.loads((tmp_path / str(leaked) / "report.json").read_text())
+        assert dict(report["sources"]["a"]["removed"])["contaminated"] == leaked
+
+
+def test_a_sentence_stays_where_it_occurs_first_however_little_is_left_there(tmp_path, tokenizer_folder):
+    texts = sentences(60)
+    shared = "Ce traitement doit être pris le soir avant le repas."
+    documents = [
+        f"{texts[0]}",
+        f"{texts[0]} {shared}",
+        *texts[1:],
+        f"{texts[5]} {shared} Et sans alcool ni jus de fruit.",
+    ]
+    source = write_jsonl(tmp_path / "a.jsonl", documents)
+    clean = {"min_words": 12, "min_characters": 1}
+    changes = {"deduplicate": {"sentences": 1}, "clean": clean, "validation_fraction": 0}
+    prepare(recipe(tmp_path / "out", source, **{**with_tokenizer(tokenizer_folder), **changes}))
+    corpus = open_corpus(tmp_path / "out")
+    decode = load_tokenizer(tmp_path / "out" / "tokenizer").decode
+    (entry,) = [entry for _, entry in corpus.manifest.shards(TRAIN)]
+    shard = corpus.open(entry)
+    whole = [decode(shard.document(number)) for number in range(len(shard))]
+    assert sum("avant le repas" in text for text in whole) == 1
+
+
+def test_a_work_folder_that_a_kill_left_beside_a_whole_corpus_is_removed(tmp_path, tokenizer_folder):
+    made = recipe(
+        tmp_path / "out", write_jsonl(tmp_path / "a.jsonl", sentences(60)), **with_tokenizer(tokenizer_folder)
+    )
+    first = prepare(made)
+    (tmp_path / ".work-out" / "kept").mkdir(parents=True)
+    (tmp_path / ".work-out" / "kept" / "0-00000000.arrow").write_text(SECRET)
+    assert prepare(made).hash == first.hash
+    assert not (tmp_path / ".work-out").exists()

@@ -158,7 +158,7 @@ def test_the_page_shows_the_counts(built, report):
     assert re.search(r"10–99\s+1\s+82\s", shown)
     assert re.search(r"task\s+4\s+0\s+\d\d\.\d\d%\s+\d\s", shown)
     assert "non-commercial (<b>CC BY-NC 4.0</b>); and what these ask, which are not known here: Hôpital & co." in shown
-    assert {"read to rebuild", "tokenise", "train tokenizer"} <= report["peak_memory_mb_by_the_end_of"].keys()
+    assert {"read", "rebuild", "tokenise", "train tokenizer"} <= report["peak_memory_mb_by_the_end_of"].keys()
     assert all(f"{megabytes:,}" in shown for megabytes in report["peak_memory_mb_by_the_end_of"].values())
     # What report.json holds is enough to make the page (its keys are sorted, so the rows may stand otherwise).
     assert sorted(page(report)) == sorted(html)
