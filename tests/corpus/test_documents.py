@@ -29,7 +29,7 @@ FRAME = zstandard.ZstdCompressor().compress
     [
         ("a.jsonl", RECORDS),
         ("a.jsonl", b"\xef\xbb\xbf" + RECORDS.replace(b"\n", b"\r\n") + b"\n\n"),
-        ("a.jsonl.gz", gzip.compress(RECORDS)),
+        ("a.jsonl.gz", gzip.compress(RECORDS, mtime=0)),
         ("a.jsonl.zst", FRAME(RECORDS)),
         ("a.jsonl.zst", FRAME(RECORDS[:20]) + FRAME(RECORDS[20:])),
     ],
@@ -114,7 +114,7 @@ def test_bad_jsonl_names_file_and_line_and_shows_no_text(tmp_path, case):
     [
         ("cut.jsonl.zst", FRAME(RECORDS * 1000)[:-5]),
         ("damaged.jsonl.zst", b"\x00" * 40),
-        ("cut.jsonl.gz", gzip.compress(RECORDS * 1000)[:-20]),
+        ("cut.jsonl.gz", gzip.compress(RECORDS * 1000, mtime=0)[:-20]),
         ("damaged.jsonl.gz", b"\x00" * 40),
     ],
 )
@@ -218,7 +218,7 @@ def test_one_text_file_is_a_source(tmp_path):
 
 def test_a_folder_of_two_formats_needs_to_be_told(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(RECORDS))
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(RECORDS, mtime=0))
     with pytest.raises(UserError, match="holds files of the formats jsonl, text; set format to the one to read"):
         list(read(source(tmp_path)))
     assert [document.id for document in read(source(tmp_path, format="text"))] == ["a"]

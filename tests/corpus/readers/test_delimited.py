@@ -22,7 +22,7 @@ SECRET = "Dupont-Martin"
 )
 def test_each_dialect(tmp_path, name, content):
     data = content.encode()
-    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    (tmp_path / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith("gz") else data)
     assert texts(tmp_path / name) == {"1": 'un, "deux"\ntrois', "2": "été"}
 
 
