@@ -24,6 +24,7 @@ from camembert_bio.evaluation.examples import Encoded, pad, shuffled_batches, wi
 from camembert_bio.evaluation.metrics import IntArray, Mention, strict_scores
 from camembert_bio.evaluation.models import ModelFolder, load_tagger
 from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.model.parameters import decay_groups
 
 # Sub-words of a batch that predicts: no gradient is kept, so one size serves CPU and GPU.
 _PREDICT_TOKENS = 8192
@@ -103,7 +104,8 @@ def _train(tagger: Any, recipe: Finetune, parts: Parts, seed: int, name: str) ->
     """Train, and leave the weights of the best evaluation in `tagger`; of equal ones, the latest."""
     labels = window_labels(parts.train, recipe.policy, parts.labels)
     batches = shuffled_batches([len(row) for row in labels], recipe.batch_size, seed)
-    optimizer = _optimizer(tagger, recipe)
+    groups = decay_groups(tagger, recipe.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, recipe))
     best_f1, best_step, best_weights = -1.0, 0, {}
     history: list[dict[str, float]] = []
@@ -164,16 +166,6 @@ def _logits(tagger: Any, rows: list[IntArray]) -> torch.Tensor:
         input_ids=input_ids_BL.to(tagger.device), attention_mask=mask_BL.to(tagger.device)
     ).logits
     return logits
-
-
-def _optimizer(tagger: torch.nn.Module, recipe: Finetune) -> torch.optim.Optimizer:
-    """AdamW, fused; no decay on biases and LayerNorm, the one-dimensional parameters."""
-    parameters = list(tagger.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
 
 
 def _token_batches(windows: Sequence[Any]) -> list[list[Any]]:

@@ -19,7 +19,7 @@ from camembert_bio import files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.align import LONE_SPACE
 from camembert_bio.evaluation.documents import Document
-from camembert_bio.model.encoder import quiet_transformers
+from camembert_bio.model.encoder import num_positions, quiet_transformers
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 _VOCABULARIES = (SENTENCEPIECE_MODEL, "tokenizer.json", "vocab.json")
@@ -147,8 +147,7 @@ def _check_fits(model: ModelFolder, config: Any, seq_length: int) -> None:
             f"model {model.name}: its tokenizer has {len(model.tokenizer)} ids, its embeddings {config.vocab_size}; "
             "use the tokenizer that the model was trained with"
         )
-    # RoBERTa's positions start after the padding id.
-    positions = config.max_position_embeddings - config.pad_token_id - 1
+    positions = num_positions(config)
     if seq_length > positions:
         raise UserError(
             f"model {model.name}: seq_length {seq_length} is over its {positions} positions; use at most {positions}"

@@ -16,6 +16,9 @@ from camembert_bio.model import packed_attention
 SUPPORTED = ("camembert", "roberta", "xlm-roberta")
 """Model types whose attention was shown by test to stay inside a segment, with a head at `lm_head`."""
 
+# Model types whose positions begin after the padding id.
+_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta")
+
 # Ids of CamemBERT's layout, whatever the size: CamembertConfig()'s own defaults are BERT's.
 _LAYOUT: Mapping[str, Any] = {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 5, "eos_token_id": 6}
 
@@ -97,7 +100,7 @@ def check_encoder(model: Any, seq_length: int, vocab_size: int) -> None:
             f"the model has {config.vocab_size} embeddings, the corpus' tokenizer {vocab_size} ids; "
             "build the corpus with the model's own tokenizer"
         )
-    positions = config.max_position_embeddings - config.pad_token_id - 1
+    positions = num_positions(config)
     if seq_length > positions:
         mistakes.messages.append(
             f"seq_length {seq_length} is over the model's {positions} positions; use at most {positions}"
@@ -105,6 +108,19 @@ def check_encoder(model: Any, seq_length: int, vocab_size: int) -> None:
     with mistakes.noted():
         assert_tied(model)
     mistakes.raise_any("the model does not fit:")
+
+
+def num_positions(config: Any) -> int:
+    """The longest segment, special tokens included, that a model of this transformers configuration reads.
+
+    RoBERTa and its kin number positions from the padding id on, so that some of their embeddings are of none.
+    """
+    return int(config.max_position_embeddings) - first_position(config)
+
+
+def first_position(config: Any) -> int:
+    """The position of a segment's first token: `pad_token_id + 1` in RoBERTa and its kin, 0 elsewhere."""
+    return int(config.pad_token_id) + 1 if config.model_type in _AFTER_PADDING else 0
 
 
 def assert_tied(model: Any) -> None:

@@ -19,6 +19,7 @@ from camembert_bio.data.batch import Batch
 from camembert_bio.data.order import accumulation_steps
 from camembert_bio.errors import Mistakes, UserError, nearest
 from camembert_bio.model.objective import MaskedLM
+from camembert_bio.model.parameters import decay_groups
 from camembert_bio.pretrain import optimizer_state
 from camembert_bio.pretrain.recipe import Pretrain
 
@@ -94,7 +95,7 @@ class Engine:
         settings = engine_settings(recipe, self.accumulation)
         objective = MaskedLM(encoder)
         optimizer = torch.optim.AdamW(
-            _decay_groups(objective, recipe.optimizer.weight_decay),
+            decay_groups(objective, recipe.optimizer.weight_decay),
             lr=recipe.optimizer.learning_rate,
             betas=recipe.optimizer.betas,
             eps=recipe.optimizer.epsilon,
@@ -178,15 +179,6 @@ def engine_settings(recipe: Pretrain, accumulation: int) -> dict[str, Any]:
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
     }
-
-
-def _decay_groups(module: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups: matrices decay; biases and LayerNorm (one dimension) do not."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _seed_dropout(seed: int, step: int) -> None:

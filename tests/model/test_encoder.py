@@ -8,7 +8,9 @@ from camembert_bio.errors import UserError
 from camembert_bio.model.encoder import (
     build_encoder,
     check_encoder,
+    first_position,
     load_encoder,
+    num_positions,
     rebuild_encoder,
 )
 
@@ -93,3 +95,9 @@ def test_what_would_train_the_wrong_thing_is_refused(encoder):
     untied = build_encoder({**OPTIONS, "tie_word_embeddings": False}, vocab_size=120, seed=0)
     with pytest.raises(UserError, match="the masked-LM head is not tied"):
         check_encoder(untied, seq_length=64, vocab_size=120)
+
+
+def test_the_number_of_positions_is_the_familys(encoder):
+    assert (num_positions(encoder.config), first_position(encoder.config)) == (64, 2)
+    bert = BertConfig(max_position_embeddings=66)
+    assert (num_positions(bert), first_position(bert)) == (66, 0)
