@@ -40,7 +40,7 @@ def test_help_names_every_verb_and_the_exit_codes() -> None:
 
 
 def test_import_and_help_load_no_torch() -> None:
-    code = "import sys, camembert_bio.cli as cli; cli._parser(); cli._sections(); sys.exit('torch' in sys.modules)"
+    code = "import sys, camembert_bio.cli as cli; cli._parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -72,7 +72,7 @@ WITH_VERB = """
 import sys, camembert_bio.cli as cli
 def fail(options):
     {}
-cli._report_verb = fail
+cli.scoring._report = fail
 cli.main(["report", "results", *sys.argv[1:]])
 """
 

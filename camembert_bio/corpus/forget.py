@@ -172,7 +172,7 @@ def _rewrite(corpus: Corpus, keep: Mapping[str, Keep]) -> Manifest:
         for parent in {path.parent for path in written}:
             files.fsync_path(parent)
         removal = Removal(
-            datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            datetime.datetime.now(datetime.UTC).date().isoformat(),
             sum(int(np.count_nonzero(~mask)) for mask in keep.values()),
         )
         after = dataclasses.replace(before, sources=sources, removals=(*before.removals, removal))

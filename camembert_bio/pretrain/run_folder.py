@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -201,6 +201,6 @@ def mark_begun(run: Path, recipe: Pretrain, corpus: Corpus) -> None:
 
 def event(run: Path, name: str, **values: Any) -> None:
     """Append one line to `events.jsonl`. Rank 0 calls it."""
-    line = {"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "event": name, **values}
+    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": name, **values}
     with open(run / EVENTS, "a") as file:
         file.write(json.dumps(line) + "\n")

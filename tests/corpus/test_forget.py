@@ -98,7 +98,7 @@ def test_the_manifest_notes_number_and_date_and_no_id(corpus, folder):
     forget(folder, ["doc-55", "doc-54"])
     forget(folder, ["doc-53"])
     manifest = open_corpus(folder).manifest
-    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     assert [(removal.date, removal.documents) for removal in manifest.removals] == [(today, 2), (today, 1)]
     assert "doc-5" not in (folder / "corpus.json").read_text()
     assert dataclasses.replace(manifest, removals=()).hash == manifest.hash
