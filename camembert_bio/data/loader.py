@@ -9,25 +9,29 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from camembert_bio.data.batch import FILLER, Batch, Collator
+from camembert_bio.data.batch import FILLER, Batch, Collator, Objective
 from camembert_bio.data.hashing import key, permute
 from camembert_bio.data.masking import masking
 from camembert_bio.data.order import Draws, Order, accumulation_steps
 from camembert_bio.data.windows import WindowTable, load_windows, split_shards
+from camembert_bio.errors import UserError, nearest
 from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus
+
+EVALUATION_MLM_PROBABILITY = 0.15
+"""Of held-out evaluation, whatever the training rate, so that runs can be compared."""
 
 _EVALUATION_SEED = 0
 
 
 @dataclass(frozen=True)
 class Loader:
-    """The batches of one rank in a run.
+    """The batches of one rank in a run, or in one of its phases.
 
     Nothing in it is collective. Opening it reads or builds the table of windows, so on many ranks
     rank 0 calls `windows.load_windows` first and the others wait for it.
@@ -44,9 +48,15 @@ class Loader:
     """Sequences per rank per forward."""
     rank: int
     world_size: int
-    mlm_probability: float
-    """Share of the words (or tokens) that are chosen, in (0, 1]."""
+    mlm_probability: float | Callable[[int], float]
+    """Share of the words (or tokens) that are chosen, in (0, 1], or a function of the step that gives it."""
     whole_word: bool = True
+    objective: Objective = "masked"
+    """`causal` masks nothing, and has no use for `mlm_probability` and `whole_word`."""
+    first_step: int = 0
+    """The run's step at which the phase begins; `batch` and `iterate` take the run's steps from this one on."""
+    first_sample: int = 0
+    """Windows that earlier phases of this `seq_length` read: the epoch goes on where they stopped."""
     repeats: Mapping[str, float] = field(default_factory=dict)
     """How often an epoch reads each source; 1 where it is not named."""
     split: str = TRAIN
@@ -57,23 +67,28 @@ class Loader:
 
     @functools.cached_property
     def table(self) -> WindowTable:
-        """The windows of the split."""
+        """The windows of the split; `Batch.sources` are indices of its `sources`."""
         return load_windows(self.corpus, self.split, self.seq_length)
 
     @functools.cached_property
     def order(self) -> Order:
         """Which windows each step reads."""
-        return Order(self.table, self.seed, self.repeats, self.global_batch_size)
+        return Order(self.table, self.seed, self.repeats, self.global_batch_size, self.first_step, self.first_sample)
 
     @functools.cached_property
     def _collator(self) -> Collator:
-        return _new_collator(self.corpus, self.split, self.table, self.seed, self.whole_word)
+        return _new_collator(self.corpus, self.split, self.table, self.seed, self.objective, self.whole_word)
+
+    def mask_rate(self, step: int) -> float:
+        """`mlm_probability` at a step."""
+        return self.mlm_probability(step) if callable(self.mlm_probability) else self.mlm_probability
 
     def batch(self, step: int) -> list[Batch]:
         """The rank's micro-batches of a step, in the order in which they are accumulated."""
         draws = self.order.share(step, self.rank, self.world_size)
+        rate = self.mask_rate(step)
         return [
-            self._collator.batch(_rows(draws, first, self.micro_batch_size), self.mlm_probability)
+            self._collator.batch(_rows(draws, first, self.micro_batch_size), rate)
             for first in range(0, len(draws.window), self.micro_batch_size)
         ]
 
@@ -96,10 +111,10 @@ class EvaluationLoader:
 
     All ranks together read each window once. Every rank has the same number of batches, all of
     `micro_batch_size` rows, as a collective forward needs; rows left over are fillers in which
-    nothing is masked, so a sum of losses over masked tokens needs no correction. Nothing here is
-    collective.
+    nothing is predicted, so a sum of losses over targets needs no correction. Masking chooses 15 %.
+    Nothing here is collective.
 
-    Raises what `load_windows` raises.
+    Raises `UserError` when the split has no windows of the source, and what `load_windows` raises.
     """
 
     corpus: Corpus
@@ -107,24 +122,46 @@ class EvaluationLoader:
     micro_batch_size: int
     rank: int
     world_size: int
-    mlm_probability: float
     whole_word: bool = True
+    objective: Objective = "masked"
+    """As in `Loader`."""
     max_windows: int | None = None
     """Read the first so many windows of a fixed permutation; None reads all."""
+    source: str | None = None
+    """Read the windows of this source alone; None reads those of all."""
     split: str = VALIDATION
 
     def __post_init__(self) -> None:
-        _ = self._collator
+        _ = self._collator, self._windows
 
     @functools.cached_property
     def _collator(self) -> Collator:
         table = load_windows(self.corpus, self.split, self.seq_length)
-        return _new_collator(self.corpus, self.split, table, _EVALUATION_SEED, self.whole_word)
+        return _new_collator(self.corpus, self.split, table, _EVALUATION_SEED, self.objective, self.whole_word)
+
+    @functools.cached_property
+    def _windows(self) -> range:
+        """The windows that a pass without `max_windows` reads."""
+        table = self._collator.table
+        if self.source is None:
+            return range(len(table))
+        if self.source not in table.sources:
+            raise UserError(
+                f"the split {self.split!r} has no windows of the source {self.source!r}"
+                f" ({nearest(self.source, table.sources)})"
+            )
+        place = table.sources.index(self.source)
+        return range(int(table.source_offsets[place]), int(table.source_offsets[place + 1]))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources that have windows in the split; `Batch.sources` are indices of them."""
+        return self._collator.table.sources
 
     @property
     def num_windows(self) -> int:
         """Windows that all ranks read together."""
-        num_windows = len(self._collator.table)
+        num_windows = len(self._windows)
         return num_windows if self.max_windows is None else min(num_windows, self.max_windows)
 
     def __len__(self) -> int:
@@ -134,20 +171,27 @@ class EvaluationLoader:
         size = self.micro_batch_size
         for index in range(len(self)):
             first = (index * self.world_size + self.rank) * size
-            yield self._collator.batch(self._draws(first), self.mlm_probability)
+            yield self._collator.batch(self._draws(first), EVALUATION_MLM_PROBABILITY)
 
     def _draws(self, first: int) -> Draws:
-        """The samples of the batch that begins at a place of the permutation, fillers after its end."""
+        """The samples of the batch that begins at a place of the permutation, fillers after its end.
+
+        A window is named by itself, so that it has the same masks alone in its source and among all.
+        """
         places = np.arange(first, first + self.micro_batch_size)
         windows = np.full(len(places), FILLER, dtype=np.int64)
         real = places < self.num_windows
-        windows[real] = permute(places[real], len(self._collator.table), key(_EVALUATION_SEED, "evaluation"))
-        return Draws(np.zeros_like(places), places, windows)
+        windows[real] = permute(places[real], len(self._windows), key(_EVALUATION_SEED, "evaluation"))
+        windows[real] += self._windows.start
+        return Draws(np.zeros_like(places), np.maximum(windows, 0), windows)
 
 
-def _new_collator(corpus: Corpus, split: str, table: WindowTable, seed: int, whole_word: bool) -> Collator:
+def _new_collator(
+    corpus: Corpus, split: str, table: WindowTable, seed: int, objective: Objective, whole_word: bool
+) -> Collator:
     tokens = [shard.input_ids for _, shard in split_shards(corpus, split)]
-    return Collator(table, tokens, corpus.vocabulary, masking(corpus.vocabulary, seed, whole_word))
+    masked = masking(corpus.vocabulary, seed, whole_word) if objective == "masked" else None
+    return Collator(table, tokens, corpus.vocabulary, masked)
 
 
 def _rows(draws: Draws, first: int, count: int) -> Draws:

@@ -40,12 +40,12 @@ class Masking:
 
         Each word is chosen with `mlm_probability`, and whether its tokens become `<mask>`, random
         or stay is decided once for the word; each token of a random word is drawn on its own.
-        A row is named by its epoch and its draw in it, so that its masks depend on nothing else.
+        A row is named by its length, its epoch and its draw in it, so that its masks depend on nothing else.
         Special ids, `<unk>` among them, are never chosen. A row, or a batch, may have no chosen
-        position: whoever divides by the step's number of masked tokens guards against zero.
+        position: whoever divides by the step's number of targets guards against zero.
         """
         kinds_BL = self.kinds.take(input_ids_BL)
-        keys_B1 = draw(draw(key(self.seed, "mask"), epoch_B), draw_B)[:, None]
+        keys_B1 = draw(draw(key(self.seed, "mask", input_ids_BL.shape[1]), epoch_B), draw_B)[:, None]
         bits_BL = draw(keys_B1, self._word_of(kinds_BL))
         chosen_BL = (bits_BL >> _HALF) < round(mlm_probability * 2**32)
         chosen_BL &= (kinds_BL & words.SPECIAL) == 0

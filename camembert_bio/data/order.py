@@ -1,7 +1,8 @@
 """The order of windows as arithmetic: which windows a step reads, in O(1) and with no state.
 
-Samples of a run are numbered from 0; step s reads the numbers from s * global_batch_size on.
-Sample i is draw `i % epoch_length` of epoch `i // epoch_length`.
+Samples of one `seq_length` are numbered from 0 through all phases of a run that have it; a step reads
+`global_batch_size` of them, where the step before stopped. Sample i is draw `i % epoch_length` of
+epoch `i // epoch_length`. Lengths have orders that have nothing in common.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MAX_REPEATS = 1_000_000
 
 
 class Draws(NamedTuple):
-    """Samples of a run, arrays of one length."""
+    """Samples of one `seq_length`, arrays of one length."""
 
     epoch: I64
     draw: I64
@@ -51,14 +52,27 @@ class Order:
     whole windows, at least one) once more, the next quarter in the next epoch, so that four epochs
     read each window exactly five times where the quarter is whole.
 
+    Step `first_step` reads the samples from `first_sample` on: a phase that follows others of its length
+    gives the number of samples that they read.
+
     Raises `UserError` for repeats that are negative, above a million, not finite, all zero, or of an unknown source.
     """
 
-    def __init__(self, table: WindowTable, seed: int, repeats: Mapping[str, float], global_batch_size: int) -> None:
+    def __init__(
+        self,
+        table: WindowTable,
+        seed: int,
+        repeats: Mapping[str, float],
+        global_batch_size: int,
+        first_step: int = 0,
+        first_sample: int = 0,
+    ) -> None:
         _check(repeats, table.sources)
         self.table = table
         self.seed = seed
         self.global_batch_size = global_batch_size
+        self.first_step = first_step
+        self.first_sample = first_sample
         wanted = [float(repeats.get(source, 1.0)) for source in table.sources]
         self._windows = np.diff(table.source_offsets)
         self._whole = np.array([math.floor(value) for value in wanted], dtype=np.int64)
@@ -72,7 +86,7 @@ class Order:
         return int(self._ends[-1])
 
     def draws(self, first: int, count: int) -> Draws:
-        """The samples `first` to `first + count - 1` of the run."""
+        """The samples `first` to `first + count - 1`."""
         assert first >= 0, "samples are numbered from 0"
         numbers = np.arange(first, first + count)
         epochs, places = numbers // self.epoch_length, numbers % self.epoch_length
@@ -84,16 +98,17 @@ class Order:
 
     def windows(self, step: int) -> Draws:
         """The samples of a step, over all ranks: [global_batch_size]."""
-        return self.draws(step * self.global_batch_size, self.global_batch_size)
+        return self.share(step, 0, 1)
 
     def share(self, step: int, rank: int, world_size: int) -> Draws:
         """The contiguous share of a step's samples that a rank reads; the batch divides by `world_size`."""
         count = self.global_batch_size // world_size
-        return self.draws(step * self.global_batch_size + rank * count, count)
+        first = self.first_sample + (step - self.first_step) * self.global_batch_size
+        return self.draws(first + rank * count, count)
 
     def _windows_of(self, epoch: int, places: I64) -> I64:
         """The windows at some places of an epoch."""
-        slots = permute(places, self.epoch_length, key(self.seed, epoch, "epoch"))
+        slots = permute(places, self.epoch_length, key(self.seed, self.table.seq_length, epoch, "epoch"))
         source = np.searchsorted(self._ends, slots, side="right")
         within = slots - np.concatenate([[0], self._ends])[source]
         extra = within - self._whole[source] * self._windows[source]
@@ -108,7 +123,7 @@ class Order:
         """Windows of the fractional repeat: each epoch reads on where the one before stopped."""
         windows = int(self._windows[source])
         turned = (places + epoch * int(self._extra[source]) % windows) % windows
-        return permute(turned, windows, key(self.seed, self.table.sources[source], "share"))
+        return permute(turned, windows, key(self.seed, self.table.seq_length, self.table.sources[source], "share"))
 
 
 def _check(repeats: Mapping[str, float], sources: tuple[str, ...]) -> None:

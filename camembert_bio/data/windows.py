@@ -55,6 +55,10 @@ class WindowTable:
     def __len__(self) -> int:
         return len(self.shard)
 
+    def source_of(self, windows: I64) -> I64:
+        """Index of each window's source, -1 where the window is negative."""
+        return np.searchsorted(self.source_offsets, windows, side="right") - 1
+
     @property
     def num_tokens(self) -> int:
         """Tokens of all windows, `<s>` and `</s>` counted, padding not."""

@@ -30,16 +30,16 @@ class MaskedLM(torch.nn.Module):
         input_ids_BL: torch.Tensor,
         segment_ids_BL: torch.Tensor,
         position_ids_BL: torch.Tensor,
-        masked_positions_K: torch.Tensor,
-        masked_labels_K: torch.Tensor,
+        target_positions_K: torch.Tensor,
+        target_labels_K: torch.Tensor,
     ) -> torch.Tensor:
         """The sum of the cross-entropies (nats, fp32 scalar) at the masked positions.
 
-        `masked_positions_K` are flat indices into B * L. With K = 0 the sum is 0 and has a gradient
+        `target_positions_K` are flat indices into B * L. With K = 0 the sum is 0 and has a gradient
         of zeros, so that ranks stay in step.
         """
-        logits_KV = self.logits(input_ids_BL, segment_ids_BL, position_ids_BL, masked_positions_K)
-        return F.cross_entropy(logits_KV.float(), masked_labels_K, reduction="sum")
+        logits_KV = self.logits(input_ids_BL, segment_ids_BL, position_ids_BL, target_positions_K)
+        return F.cross_entropy(logits_KV.float(), target_labels_K, reduction="sum")
 
     def logits(
         self,

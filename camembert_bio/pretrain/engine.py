@@ -113,19 +113,19 @@ class Engine:
         return [float(total) for total in totals.tolist()]
 
     def train_step(
-        self, step: int, micro_batches: Sequence[Batch], num_masked: float, learning_rate: float
+        self, step: int, micro_batches: Sequence[Batch], num_targets: float, learning_rate: float
     ) -> tuple[float, float]:
         """One optimizer step. Returns (this rank's summed loss in nats, gradient norm before clipping).
 
-        `num_masked` is the step's number of masked tokens over all ranks and micro-batches.
+        `num_targets` is the step's number of predicted tokens over all ranks and micro-batches.
         DeepSpeed divides by accumulation and averages over ranks; the scale undoes both, so that the
-        gradient is that of the mean over the step's masked tokens.
+        gradient is that of the mean over the step's predicted tokens.
         """
         self.deepspeed.train()
         _seed_dropout(self._seed, step)
         for group in self.deepspeed.optimizer.param_groups:
             group["lr"] = learning_rate
-        scale = self.accumulation * ranks.world_size() / max(1.0, num_masked)
+        scale = self.accumulation * ranks.world_size() / max(1.0, num_targets)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         norm = math.nan
         for batch in micro_batches:
@@ -148,7 +148,7 @@ class Engine:
     def _forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self.device)
         loss: torch.Tensor = self.deepspeed(
-            batch.input_ids, batch.segment_ids, batch.position_ids, batch.masked_positions, batch.masked_labels
+            batch.input_ids, batch.segment_ids, batch.position_ids, batch.target_positions, batch.target_labels
         )
         return loss
 

@@ -24,9 +24,6 @@ from camembert_bio.shards.manifest import open_corpus, verify
 
 logger = logging.getLogger(__name__)
 
-EVALUATION_MLM_PROBABILITY = 0.15
-"""Of held-out evaluation, whatever the training rate, so that runs can be compared."""
-
 
 @dataclass
 class Run:
@@ -81,30 +78,30 @@ def pretrain(recipe: Pretrain) -> int:
 def train(run: Run, metrics: Metrics | None) -> int:
     """Steps from `run.step` to the end: agree, step, log, evaluate, save. Collective."""
     recipe, total = run.recipe, num_steps(run.recipe)
-    loss_sum, masked, busy_s, wait_s, logged_step = 0.0, 0.0, 0.0, 0.0, run.step
+    loss_sum, targets, busy_s, wait_s, logged_step = 0.0, 0.0, 0.0, 0.0, run.step
     began = time.monotonic()  # of a step: when its batch is asked for
     for _, micro_batches in zip(range(run.step, total), run.loader.iterate(run.step), strict=False):
         wait_s += time.monotonic() - began
-        num_masked, stop, save = _agree(run, sum(batch.num_masked for batch in micro_batches))
+        num_targets, stop, save = _agree(run, sum(batch.num_targets for batch in micro_batches))
         if stop or save:
             run.saver.save(run.engine.deepspeed, run.step, _state(run))
             run.requests.done()
             if stop:
                 return EXIT_RESUMABLE
         rate = learning_rate(recipe, run.step)
-        loss, norm = run.engine.train_step(run.step, micro_batches, num_masked, rate)
+        loss, norm = run.engine.train_step(run.step, micro_batches, num_targets, rate)
         (loss,) = run.engine.sum_over_ranks([loss])
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise DoNotRequeueError(_divergence(run, loss, norm))
         run.step += 1
-        loss_sum, masked, busy_s = loss_sum + loss, masked + num_masked, busy_s + time.monotonic() - began
+        loss_sum, targets, busy_s = loss_sum + loss, targets + num_targets, busy_s + time.monotonic() - began
         last = run.step == total
         if metrics is not None:
             metrics.advance()
         if run.step % recipe.log_every_steps == 0 or last:
             num_logged = run.step - logged_step
             scalars = {
-                "train/loss": loss_sum / max(1.0, masked),
+                "train/loss": loss_sum / max(1.0, targets),
                 "train/learning_rate": rate,
                 "train/gradient_norm": norm,
                 "speed/tokens_per_s": num_logged * tokens_per_step(recipe) / busy_s,
@@ -113,7 +110,7 @@ def train(run: Run, metrics: Metrics | None) -> int:
             if metrics is not None:
                 metrics.write(run.step, run.step * tokens_per_step(recipe), scalars)
                 metrics.say(run.step, scalars)
-            loss_sum, masked, busy_s, wait_s, logged_step = 0.0, 0.0, 0.0, 0.0, run.step
+            loss_sum, targets, busy_s, wait_s, logged_step = 0.0, 0.0, 0.0, 0.0, run.step
         if run.step % recipe.evaluation.every_steps == 0 or last:
             _evaluate(run, metrics)
         if run.step % recipe.checkpoint.every_steps == 0 or last:
@@ -198,31 +195,30 @@ def _loaders(recipe: Pretrain, ready: preflight.Ready) -> tuple[Loader, Evaluati
         micro_batch_size=recipe.micro_batch_size,
         rank=ranks.rank(),
         world_size=ranks.world_size(),
-        mlm_probability=EVALUATION_MLM_PROBABILITY,
         whole_word=recipe.objective.whole_word,
         max_windows=recipe.evaluation.max_windows,
     )
     return loader, heldout
 
 
-def _agree(run: Run, num_masked: int) -> tuple[float, bool, bool]:
-    """The step's masked tokens over all ranks, and whether any rank wants to stop or save. Collective."""
+def _agree(run: Run, num_targets: int) -> tuple[float, bool, bool]:
+    """The step's targets over all ranks, and whether any rank wants to stop or save. Collective."""
     stop, save = run.requests.poll()
-    totals = run.engine.sum_over_ranks([num_masked, stop, save, run.saver.failed()])
+    totals = run.engine.sum_over_ranks([num_targets, stop, save, run.saver.failed()])
     if totals[3]:
         run.saver.wait()
     return totals[0], totals[1] > 0, totals[2] > 0
 
 
 def _evaluate(run: Run, metrics: Metrics | None) -> None:
-    """Held-out loss, if there is held-out text: the mean over its masked tokens, equal for every layout. Collective."""
+    """Held-out loss, if there is held-out text: the mean over its targets, equal for every layout. Collective."""
     if run.heldout is None:
         return
-    loss_sum, masked = 0.0, 0
+    loss_sum, targets = 0.0, 0
     for batch in run.heldout:
         loss_sum += run.engine.evaluate(batch)
-        masked += batch.num_masked
-    loss_sum, total = run.engine.sum_over_ranks([loss_sum, masked])
+        targets += batch.num_targets
+    loss_sum, total = run.engine.sum_over_ranks([loss_sum, targets])
     loss = loss_sum / max(1.0, total)
     if metrics is not None:
         scalars = {"heldout/loss": loss, "heldout/perplexity": math.exp(min(loss, 50.0))}

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from camembert_bio.data.batch import Batch, segments_of
+from camembert_bio.data.batch import TENSORS, Batch, segments_of
 from camembert_bio.data.loader import EvaluationLoader, Loader
 from camembert_bio.data.windows import build_windows, split_shards
 from camembert_bio.errors import UserError
-
-TENSORS = ("input_ids", "segment_ids", "position_ids", "masked_positions", "masked_labels")
 
 
 def loader(corpus, **changes):
@@ -27,7 +25,7 @@ def loader(corpus, **changes):
 
 def original(batch: Batch) -> torch.Tensor:
     ids = batch.input_ids.clone().reshape(-1)
-    ids[batch.masked_positions] = batch.masked_labels
+    ids[batch.target_positions] = batch.target_labels
     return ids.reshape(batch.input_ids.shape)
 
 
@@ -35,7 +33,7 @@ def assert_equal(one: list[Batch], two: list[Batch]) -> None:
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
         assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in TENSORS)
-        assert (a.num_tokens, a.num_masked) == (b.num_tokens, b.num_masked)
+        assert (a.num_tokens, a.num_targets) == (b.num_tokens, b.num_targets)
 
 
 def rows(batches: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,8 +52,9 @@ def test_shapes_and_types(corpus):
             torch.int64,
             torch.int64,
             torch.int64,
+            torch.int64,
         ]
-        assert batch.num_masked == len(batch.masked_positions) == len(batch.masked_labels) > 0
+        assert batch.num_targets == len(batch.target_positions) == len(batch.target_labels) > 0
         assert batch.num_tokens == int((batch.input_ids != 1).sum())
         assert torch.equal(batch.to("cpu").input_ids, batch.input_ids)
 
@@ -154,7 +153,7 @@ def test_token_masking_cuts_words(corpus, vocabulary):
         total = 0
         for batch in loader(corpus, whole_word=whole_word).batch(0):
             ids, chosen = original(batch).reshape(-1), torch.zeros(4 * 64, dtype=torch.bool)
-            chosen[batch.masked_positions] = True
+            chosen[batch.target_positions] = True
             before = torch.roll(chosen, 1) | torch.from_numpy(vocabulary.is_special)[torch.roll(ids, 1)]
             total += int((chosen & ~before & ~opens[ids]).sum())
         return total
@@ -175,8 +174,61 @@ def test_a_batch_that_does_not_divide_is_refused(corpus):
         loader(corpus, micro_batch_size=5, world_size=2)
 
 
+def targets(batch: Batch) -> list[list[tuple[int, int]]]:
+    """(position, label) of each row's targets."""
+    rows = [[] for _ in range(len(batch.input_ids))]
+    for place, label in zip(batch.target_positions.tolist(), batch.target_labels.tolist(), strict=True):
+        rows[place // batch.input_ids.shape[1]].append((place % batch.input_ids.shape[1], label))
+    return rows
+
+
+def test_the_causal_objective_predicts_each_token_of_a_segment_from_those_before(corpus):
+    masked, causal = loader(corpus).batch(3), loader(corpus, objective="causal").batch(3)
+    for one, other in zip(masked, causal, strict=True):
+        assert other.causal and not one.causal
+        assert torch.equal(other.input_ids, original(one))
+        assert torch.equal(other.segment_ids, one.segment_ids) and torch.equal(other.position_ids, one.position_ids)
+        for found, ids, segments in zip(
+            targets(other), other.input_ids.tolist(), other.segment_ids.tolist(), strict=True
+        ):
+            within = [i for i in range(63) if segments[i] == segments[i + 1] > 0]
+            assert found == [(i, ids[i + 1]) for i in within]
+            assert len(found) == sum(map(bool, segments)) - max(segments)
+
+
+def test_a_phase_of_the_same_length_goes_on_where_the_one_before_stopped(corpus):
+    """Steps 0 to 9 of 24 windows, then of 12: the windows and masks of one run, and an epoch read once."""
+    one = loader(corpus)
+    two = loader(corpus, global_batch_size=12, first_step=10, first_sample=240)
+    for step in (10, 11, 30):
+        both = [*two.batch(2 * step - 10), *two.batch(2 * step - 9)]
+        for got, expected in zip(rows(both), rows(one.batch(step)), strict=True):
+            assert torch.equal(got, expected)
+    assert_equal(next(two.iterate(13)), two.batch(13))
+    with pytest.raises(AssertionError, match="numbered from 0"):
+        loader(corpus, first_step=10).batch(9)
+
+
+def test_the_mask_rate_may_follow_the_step(corpus):
+    scheduled = loader(corpus, mlm_probability=lambda step: 0.3 if step < 4 else 0.15)
+    for step, rate in ((0, 0.3), (3, 0.3), (4, 0.15)):
+        assert scheduled.mask_rate(step) == rate
+        assert_equal(scheduled.batch(step), loader(corpus, mlm_probability=rate).batch(step))
+    assert_equal(next(scheduled.iterate(4)), scheduled.batch(4))
+
+
+def test_each_row_knows_its_source(corpus):
+    one = loader(corpus)
+    assert one.table.sources == ("articles", "notices")
+    batches = one.batch(2)
+    windows = one.order.windows(2).window
+    expected = (windows >= one.table.source_offsets[1]).astype(int)
+    assert torch.cat([batch.sources for batch in batches]).tolist() == expected.tolist()
+    assert set(expected) == {0, 1}
+
+
 def evaluation(corpus, **changes):
-    values = {"seq_length": 32, "micro_batch_size": 4, "rank": 0, "world_size": 1, "mlm_probability": 0.15}
+    values = {"seq_length": 32, "micro_batch_size": 4, "rank": 0, "world_size": 1}
     return EvaluationLoader(corpus, **{**values, **changes})
 
 
@@ -202,7 +254,7 @@ def test_evaluation_reads_each_window_once(corpus, world_size, max_windows):
     expected = real_rows(alone)
     assert real_rows(everything) == expected
     assert len(expected) == alone.num_windows == (max_windows or len(build_windows(corpus, "validation", 32)))
-    for count in ("num_masked", "num_tokens"):
+    for count in ("num_targets", "num_tokens"):
         assert sum(getattr(b, count) for b in everything) == sum(getattr(b, count) for b in alone)
     if max_windows is None:
         table = build_windows(corpus, "validation", 32)
@@ -215,6 +267,30 @@ def test_evaluation_is_the_same_at_every_pass(corpus):
     assert_equal(list(one), list(evaluation(corpus, max_windows=10)))
     first = {str(ids) for ids, _ in real_rows(evaluation(corpus, max_windows=5))}
     assert first < {str(ids) for ids, _ in real_rows(one)}
+
+
+def test_evaluation_of_each_source_adds_up_to_that_of_all(corpus):
+    everything = evaluation(corpus)
+    assert everything.sources == ("articles", "notices")
+    alone = [
+        evaluation(corpus, source=source, world_size=2, rank=rank) for source in everything.sources for rank in (0, 1)
+    ]
+    assert sorted(row for one in alone for row in real_rows(one)) == real_rows(everything)
+    for one in alone:
+        for batch in one:
+            filler = batch.input_ids[:, 2] == 1
+            assert (batch.sources[filler] == -1).all()
+            assert (batch.sources[~filler] == everything.sources.index(one.source)).all()
+    with pytest.raises(UserError, match=r"no windows of the source 'notice' \(did you mean 'notices'\?\)"):
+        evaluation(corpus, source="notice")
+
+
+def test_causal_evaluation_predicts_nothing_in_fillers(corpus):
+    batches = list(evaluation(corpus, objective="causal", max_windows=5))
+    assert sum(batch.num_targets for batch in batches) == sum(
+        batch.num_tokens - int(batch.segment_ids[batch.sources >= 0].amax(1).sum()) for batch in batches
+    )
+    assert targets(batches[1])[1:] == [[], [], []]
 
 
 def test_evaluation_needs_a_held_out_split(tmp_path, write_corpus):

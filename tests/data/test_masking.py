@@ -133,6 +133,13 @@ def test_masks_are_named_by_seed_epoch_and_draw(vocabulary):
             assert abs(both - 184) < 5 * math.sqrt(184)
 
 
+def test_masks_of_two_lengths_are_independent(vocabulary):
+    ids = np.random.default_rng(1).integers(12, 162, (64, 256))
+    (_, short), (_, long) = apply(vocabulary, ids[:, :128]), apply(vocabulary, ids)
+    both = int((short & long[:, :128]).sum())  # 0.0225 of 8192
+    assert abs(both - 184) < 5 * math.sqrt(184)
+
+
 def test_rows_are_independent(vocabulary):
     ids = np.full((400, 64), 20)
     _, chosen = apply(vocabulary, ids)

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from collections import Counter
 
@@ -88,6 +89,13 @@ def test_epochs_and_seeds_differ_as_pairs():
                 assert sum(x == y for x, y in zip(order, another, strict=True)) < 15  # 1 expected
 
 
+def test_lengths_differ():
+    table = table_of(a=500)
+    longer = dataclasses.replace(table, seq_length=32)
+    one, two = (epoch_of(Order(each, 0, {}, 8), 0) for each in (table, longer))
+    assert (one == two).sum() < 15  # 1 expected
+
+
 def test_repeats_are_exact():
     order = Order(
         table_of(once=50, twice=30, left_out=9, quarter=40), 3, {"twice": 2, "left_out": 0, "quarter": 1.25}, 8
@@ -129,6 +137,14 @@ def test_order_does_not_depend_on_world_size(world_size):
         shares = [order.share(step, rank, world_size) for rank in range(world_size)]
         for whole, parts in zip(order.windows(step), zip(*shares, strict=True), strict=True):
             assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_a_phase_goes_on_from_its_first_sample():
+    table = table_of(a=100)
+    one, two = Order(table, 5, {}, 24), Order(table, 5, {}, 8, first_step=10, first_sample=240)
+    parts = [two.windows(step) for step in (16, 17, 18)]
+    for whole, part in zip(one.windows(12), zip(*parts, strict=True), strict=True):
+        assert np.array_equal(whole, np.concatenate(part))
 
 
 def test_far_steps_cost_nothing():
