@@ -37,7 +37,7 @@ class Batch:
     segment_ids: torch.Tensor
     """int32 [B, L]: 1, 2, ... by segment in each row, 0 on padding."""
     position_ids: torch.Tensor
-    """int64 [B, L]: from `pad_id + 1` in each segment, `pad_id` on padding, as RoBERTa counts."""
+    """int64 [B, L]: from 0 in each segment, 0 on padding. A model that counts from elsewhere adds its first."""
     target_positions: torch.Tensor
     """int64 [K], where a token is predicted: indices into the flattened [B * L], ascending. K may be 0."""
     target_labels: torch.Tensor
@@ -136,6 +136,6 @@ def segments_of(input_ids_BL: I64, vocabulary: Vocabulary) -> tuple[npt.NDArray[
     segments_BL = np.cumsum(begins_BL, axis=1, dtype=np.int32)
     segments_BL[padding_BL] = 0
     places = np.arange(input_ids_BL.shape[1], dtype=np.int64)
-    positions_BL = places + (vocabulary.pad_id + 1) - np.maximum.accumulate(begins_BL * places, axis=1)
-    positions_BL[padding_BL] = vocabulary.pad_id
+    positions_BL = places - np.maximum.accumulate(begins_BL * places, axis=1)
+    positions_BL[padding_BL] = 0
     return segments_BL, positions_BL

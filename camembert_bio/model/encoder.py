@@ -10,14 +10,10 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForMaskedLM, CamembertConfig
 
+from camembert_bio import config as configs
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.model import packed_attention
-
-SUPPORTED = ("camembert", "roberta", "xlm-roberta")
-"""Model types whose attention was shown by test to stay inside a segment, with a head at `lm_head`."""
-
-# Model types whose positions begin after the padding id.
-_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta")
+from camembert_bio.model.families import FAMILIES, first_position
 
 # Ids of CamemBERT's layout, whatever the size: CamembertConfig()'s own defaults are BERT's.
 _LAYOUT: Mapping[str, Any] = {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 5, "eos_token_id": 6}
@@ -48,26 +44,18 @@ def build_encoder(shape: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
 
 
 def load_encoder(folder: Path) -> Any:
-    """A masked-LM encoder from a transformers folder, in fp32, without the network.
+    """A masked-LM encoder from a transformers folder, in fp32, without the network or code of the folder's own.
 
     Raises `UserError` when the folder holds no such model, or one whose attention is not known to
     stay inside a segment, or whose masked-LM head is missing.
     """
-    if not (folder / "config.json").is_file():
-        raise UserError(f"model.path {folder} has no config.json; give a transformers model folder")
-    try:
-        model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-    except (OSError, *_REFUSALS) as error:
-        raise UserError(f"model.path {folder}: config.json is refused ({_reason(error)})") from error
-    if model_type not in SUPPORTED:
-        raise UserError(
-            f"model.path {folder} is a {model_type!r}; packed attention is proven for {', '.join(SUPPORTED)} only"
-        )
+    _check_type(folder)
     packed_attention.register()
     try:
         model, report = AutoModelForMaskedLM.from_pretrained(
             folder,
             local_files_only=True,
+            trust_remote_code=False,
             attn_implementation=packed_attention.NAME,
             dtype=torch.float32,
             output_loading_info=True,
@@ -80,22 +68,44 @@ def load_encoder(folder: Path) -> Any:
     return model
 
 
+def _check_type(folder: Path) -> None:
+    """Refuse, before anything is loaded, a folder of no model, of a type without proof, or of a decoder."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model.path {folder} has no config.json; give a transformers model folder")
+    # Read here, for transformers asks on the console whether to run the code of a type that it does not know.
+    model_type = configs.read_json(folder / "config.json").get("model_type")
+    if isinstance(model_type, str) and model_type not in FAMILIES:
+        raise UserError(
+            f"model.path {folder} is a {model_type!r}; packed attention is proven for {', '.join(FAMILIES)} only"
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, *_REFUSALS) as error:
+        raise UserError(f"model.path {folder}: config.json is refused ({_reason(error)})") from error
+    if getattr(config, "is_decoder", False):
+        raise UserError(
+            f"model.path {folder}: config.json sets is_decoder, so that transformers lets a token see those before it "
+            "alone; give an encoder"
+        )
+
+
 def rebuild_encoder(config_file: Path) -> Any:
     """An encoder of a saved configuration; its weights are to be loaded by the caller."""
     packed_attention.register()
-    config = AutoConfig.from_pretrained(config_file, local_files_only=True)
+    config = AutoConfig.from_pretrained(config_file, local_files_only=True, trust_remote_code=False)
     return AutoModelForMaskedLM.from_config(config, attn_implementation=packed_attention.NAME)
 
 
 def check_encoder(model: Any, seq_length: int, vocab_size: int) -> None:
     """Refuse what would fail, or train the wrong thing, at the first step.
 
-    Checks: the vocabulary equals the corpus' (`vocab_size`), positions suffice for `seq_length`,
-    the head is tied to the embeddings. Raises `UserError` with every mistake.
+    Checks: every id of the corpus (`vocab_size` of them) has an embedding, positions suffice for `seq_length`,
+    the head is tied to the embeddings. A model may have more embeddings than ids: many are padded to a round number.
+    Raises `UserError` with every mistake.
     """
     config = model.config
     mistakes = Mistakes()
-    if config.vocab_size != vocab_size:
+    if config.vocab_size < vocab_size:
         mistakes.messages.append(
             f"the model has {config.vocab_size} embeddings, the corpus' tokenizer {vocab_size} ids; "
             "build the corpus with the model's own tokenizer"
@@ -111,16 +121,8 @@ def check_encoder(model: Any, seq_length: int, vocab_size: int) -> None:
 
 
 def num_positions(config: Any) -> int:
-    """The longest segment, special tokens included, that a model of this transformers configuration reads.
-
-    RoBERTa and its kin number positions from the padding id on, so that some of their embeddings are of none.
-    """
+    """The longest segment, special tokens included, that a model of this transformers configuration reads."""
     return int(config.max_position_embeddings) - first_position(config)
-
-
-def first_position(config: Any) -> int:
-    """The position of a segment's first token: `pad_token_id + 1` in RoBERTa and its kin, 0 elsewhere."""
-    return int(config.pad_token_id) + 1 if config.model_type in _AFTER_PADDING else 0
 
 
 def assert_tied(model: Any) -> None:

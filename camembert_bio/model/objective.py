@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from camembert_bio.model.families import first_position, head_logits
 from camembert_bio.model.packed_attention import segment_mask
 
 
@@ -24,6 +25,7 @@ class MaskedLM(torch.nn.Module):
     def __init__(self, encoder: Any) -> None:
         super().__init__()
         self.encoder = encoder
+        self._first_position = first_position(encoder.config)
 
     def forward(
         self,
@@ -50,8 +52,8 @@ class MaskedLM(torch.nn.Module):
     ) -> torch.Tensor:
         """Logits [K, V] at flat positions of a packed batch."""
         hidden_BLD = self.encoder.base_model(
-            input_ids=input_ids_BL, position_ids=position_ids_BL, segment_mask=segment_mask(segment_ids_BL)
+            input_ids=input_ids_BL,
+            position_ids=position_ids_BL + self._first_position,
+            segment_mask=segment_mask(segment_ids_BL),
         ).last_hidden_state
-        hidden_KD = hidden_BLD.flatten(0, 1).index_select(0, positions_K)
-        logits_KV: torch.Tensor = self.encoder.lm_head(hidden_KD)
-        return logits_KV
+        return head_logits(self.encoder, hidden_BLD.flatten(0, 1).index_select(0, positions_K))
