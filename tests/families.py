@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 TYPES = ("camembert", "roberta", "xlm-roberta", "bert", "modernbert")
 
@@ -103,7 +103,9 @@ def write_model(model_type: str, folder: Path, vocab_size: int = 120, seed: int 
     elif model_type != "modernbert":
         weights["roberta.embeddings.position_ids"] = torch.arange(options["max_position_embeddings"])[None]
         weights |= _pooler("roberta")
-    save_file({name: value.contiguous() for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: value.contiguous() for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
     return folder
 
 

@@ -35,18 +35,18 @@ def packed_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     segment_mask: torch.Tensor | None = None,
-    sliding_window: int | None = None,
-    **_: Any,
+    **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention under the block mask of `segment_mask`; [B, L, N, H] comes back.
 
-    With a `sliding_window`, as layers with local attention give it, positions at that distance or more do not see
+    With the option `sliding_window`, which layers with local attention give, positions at that distance or more do not see
     each other: distances in the row are distances in the segment.
 
     Raises `ValueError` without a `segment_mask`: attention across documents is never a default.
     """
     if segment_mask is None:
         raise ValueError("packed attention needs segment_mask; call the encoder through model.objective")
+    sliding_window = options.get("sliding_window")
     if sliding_window is not None:
         places_L = torch.arange(query_BNLH.shape[2], device=query_BNLH.device)
         segment_mask = segment_mask & ((places_L[:, None] - places_L).abs() < sliding_window)

@@ -100,7 +100,7 @@ def test_segments_and_positions():
     ids = np.array([[5, 20, 21, 6, 5, 22, 6, 1, 1], [5, 6, 1, 1, 1, 1, 1, 1, 1]])
     segments, positions = segments_of(ids, Ids)
     assert segments.tolist() == [[1, 1, 1, 1, 2, 2, 2, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0, 0]]
-    assert positions.tolist() == [[2, 3, 4, 5, 2, 3, 4, 1, 1], [2, 3, 1, 1, 1, 1, 1, 1, 1]]
+    assert positions.tolist() == [[0, 1, 2, 3, 0, 1, 2, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])

@@ -108,7 +108,9 @@ def test_loss_and_gradients_of_the_sparse_head_are_those_of_transformers_full_he
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
     gradients = {name: parameter.grad for name, parameter in plain.named_parameters()}
     for name, parameter in encoder.named_parameters():
-        torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            parameter.grad, gradients[name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def test_the_head_is_tied_and_a_head_of_its_own_is_refused(folder, encoder, tmp_path):
@@ -139,7 +141,8 @@ def test_the_types_of_the_tests_are_all_that_are_supported():
 
 
 @pytest.mark.parametrize(
-    "model_type", ["deberta-v2", "albert", "longformer", "distilbert", "electra", "gpt2", "llama", "eurobert", "neobert"]
+    "model_type",
+    ["deberta-v2", "albert", "longformer", "distilbert", "electra", "gpt2", "llama", "eurobert", "neobert"],
 )
 def test_another_type_is_refused_by_name_before_anything_is_loaded(model_type, tmp_path):
     code = {"AutoConfig": "remote.Config", "AutoModelForMaskedLM": "remote.Model"}
@@ -162,7 +165,7 @@ def test_code_in_a_folder_is_not_run(tmp_path):
 
 @pytest.mark.parametrize("model_type", ["roberta", "bert"])
 def test_an_encoder_made_a_decoder_is_refused(model_type, tmp_path):
-    with pytest.raises(UserError, match="config.json sets is_decoder, .*; give an encoder"):
+    with pytest.raises(UserError, match=r"config\.json sets is_decoder, .*; give an encoder"):
         load_encoder(write_model(model_type, tmp_path, is_decoder=True))
 
 

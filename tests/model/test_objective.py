@@ -13,12 +13,12 @@ def packed_row(lengths=LENGTHS, row_length=64):
     """Ids, segments and positions [1, L] of segments side by side, then padding."""
     generator = torch.Generator().manual_seed(3)
     ids = torch.full((1, row_length), PAD)
-    segments, positions = torch.zeros_like(ids), torch.full_like(ids, PAD)
+    segments, positions = torch.zeros_like(ids), torch.zeros_like(ids)
     first = 0
     for number, length in enumerate(lengths, start=1):
         place = slice(first, first + length)
         ids[0, place] = torch.randint(7, 119, (length,), generator=generator)
-        segments[0, place], positions[0, place] = number, torch.arange(length) + PAD + 1
+        segments[0, place], positions[0, place] = number, torch.arange(length)
         first += length
     return ids, segments, positions
 
