@@ -39,8 +39,8 @@ def packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention under the block mask of `segment_mask`; [B, L, N, H] comes back.
 
-    With the option `sliding_window`, which layers with local attention give, positions at that distance or more do not see
-    each other: distances in the row are distances in the segment.
+    With the option `sliding_window`, which layers with local attention give, positions at that distance or more do
+    not see each other: distances in the row are distances in the segment.
 
     Raises `ValueError` without a `segment_mask`: attention across documents is never a default.
     """
