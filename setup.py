@@ -50,6 +50,7 @@ setup(
             "pytest-xdist>=3",
             "hypothesis>=6",
             "seqeval>=1.2",
+            "nervaluate>=1.2.1",
             "ruff",
             "mypy",
             "import-linter",

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from camembert_bio import files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.documents import Span
-from camembert_bio.evaluation.metrics import Mention, strict_scores
+from camembert_bio.evaluation.matching import error_counts, pair_spans, relaxed_scores
+from camembert_bio.evaluation.metrics import Mention, Scores, strict_scores
 
 Value = TypeVar("Value")
 
@@ -77,18 +78,27 @@ def read_predictions(folder: Path) -> tuple[str, list[Row]]:
 def scores(rows: Sequence[Row]) -> dict[str, Any]:
     """Every score of a run, as JSON values.
 
-    `f1`, `precision`, `recall`, counts and `per_label`: predictions against all gold spans, strict,
-    micro. `ceiling`: the F1 of the perfect spans. `iob2_f1`: predictions against the perfect spans
-    only, which is seqeval's strict IOB2 on the sub-word tags of the uncut documents.
+    `f1`, `precision`, `recall`, counts, `macro` and `per_label`: predictions against all gold spans, strict; those that
+    are no macro figure are micro. `exact`, `partial`, `type` (`matching.relaxed_scores`) and `errors`
+    (`matching.error_counts`) are of the same spans. `ceiling`: the F1 of the perfect spans. `iob2_f1`: predictions
+    against the perfect spans only, which is seqeval's strict IOB2 on the sub-word tags of the uncut documents.
     """
     gold, pred, perfect = (_mentions(rows, part) for part in ("gold", "pred", "perfect"))
-    against_gold = strict_scores(gold, pred)
+    strict = strict_scores(gold, pred)
+    pairs = [pair for row in rows for pair in pair_spans(row.gold, row.pred)]
     return {
-        **against_gold.micro.as_dict(),
-        "per_label": {label: counts.as_dict() for label, counts in against_gold.per_label.items()},
+        **_as_json(strict),
+        **{name: _as_json(found) for name, found in relaxed_scores(pairs).items()},
+        "errors": error_counts(pairs),
         "ceiling": strict_scores(gold, perfect).micro.f1,
         "iob2_f1": strict_scores(perfect, pred).micro.f1,
     }
+
+
+def _as_json(scores: Scores) -> dict[str, Any]:
+    """Micro counts and figures, and the same of each label; macro figures."""
+    per_label = {label: counts.as_dict() for label, counts in scores.per_label.items()}
+    return {**scores.micro.as_dict(), "macro": scores.macro, "per_label": per_label}
 
 
 def score(folder: Path) -> dict[str, Any]:

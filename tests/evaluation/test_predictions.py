@@ -26,6 +26,20 @@ def test_scores_against_all_gold_and_against_what_tags_can_hold(rows):
     assert values["iob2_f1"] == pytest.approx(2 / 4)
     assert values["ceiling"] == pytest.approx(2 * 2 / (2 + 4))
     assert values["per_label"]["CHEM"]["recall"] == pytest.approx(1 / 3)
+    assert values["macro"] == {"precision": 0.5, "recall": pytest.approx(1 / 6), "f1": pytest.approx(1 / 4)}
+
+
+def test_scores_that_forgive(rows):
+    near = Row("c", gold=(NESTED, SPLIT), pred=[Span(((0, 4),), "CHEM"), Span(SPLIT.fragments, "CHEM")], perfect=[])
+    values = scores([*rows, near])
+    assert values["exact"]["true_positives"] == 2
+    assert values["partial"]["true_positives"] == 2.5
+    assert values["type"]["f1"] == pytest.approx(2 * 2 / (4 + 6))
+    assert values["type"]["per_label"]["CHEM"]["true_positives"] == 2
+    assert values["errors"] == {
+        **{"correct": 1, "boundary": 1, "type": 1, "boundary and type": 0},
+        **{"missed": 3, "spurious": 1},
+    }
 
 
 def test_there_and_back(tmp_path, rows):

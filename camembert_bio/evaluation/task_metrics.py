@@ -1,0 +1,89 @@
+"""Scores of the tasks that are not entity recognition: classes, sets of labels, numbers.
+
+Each function takes gold and predictions of equal length, one a document, and returns a number; none raises on an empty
+denominator: that figure is 0 (`zero_division=0` of scikit-learn).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from camembert_bio.evaluation.metrics import Counts, Scores
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def accuracy(gold: Sequence[str], pred: Sequence[str]) -> float:
+    """Share of documents (or tokens) whose class is right; on single classes it is also micro F1."""
+    pairs = list(zip(gold, pred, strict=True))
+    return sum(one == two for one, two in pairs) / len(pairs) if pairs else 0.0
+
+
+def class_scores(gold: Sequence[str], pred: Sequence[str]) -> Scores:
+    """Counts of each class and of all, where each document has one."""
+    return set_scores([{label} for label in gold], [{label} for label in pred])
+
+
+def set_scores(gold: Sequence[Collection[str]], pred: Sequence[Collection[str]]) -> Scores:
+    """Counts of each label and of all, where each document has any number of labels; `.macro` gives macro F1."""
+    pairs = [(set(one), set(two)) for one, two in zip(gold, pred, strict=True)]
+    found = Counter(label for one, two in pairs for label in one & two)
+    predicted = Counter(label for _, two in pairs for label in two)
+    annotated = Counter(label for one, _ in pairs for label in one)
+    labels = sorted(predicted.keys() | annotated.keys())
+    per_label = {label: Counts(found[label], predicted[label], annotated[label]) for label in labels}
+    return Scores(Counts(found.total(), predicted.total(), annotated.total()), per_label)
+
+
+def exact_match(gold: Sequence[Collection[str]], pred: Sequence[Collection[str]]) -> float:
+    """Share of documents (or questions) whose whole set of labels is right."""
+    pairs = [(set(one), set(two)) for one, two in zip(gold, pred, strict=True)]
+    return sum(one == two for one, two in pairs) / len(pairs) if pairs else 0.0
+
+
+def hamming_score(gold: Sequence[Collection[str]], pred: Sequence[Collection[str]]) -> float:
+    """Mean over documents of the labels in both sets over those in either; 1 where both are empty.
+
+    The measure that FrenchMedMCQA calls Hamming score: the mean Jaccard index, not one minus the Hamming loss.
+    """
+    pairs = [(set(one), set(two)) for one, two in zip(gold, pred, strict=True)]
+    shares = [len(one & two) / len(one | two) if one | two else 1.0 for one, two in pairs]
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def pearson(gold: Sequence[float], pred: Sequence[float]) -> float:
+    """Linear correlation; 0 where one side is constant (the correlation is not defined)."""
+    if any(len(set(values)) < 2 for values in (gold, pred)):
+        return 0.0
+    one, two = (np.asarray(values, dtype=np.float64) - np.mean(values) for values in (gold, pred))
+    return float(one @ two / (np.linalg.norm(one) * np.linalg.norm(two)))
+
+
+def spearman(gold: Sequence[float], pred: Sequence[float]) -> float:
+    """Correlation of the ranks, equal values having the mean of their ranks; 0 where one side is constant."""
+    return pearson(*(_mean_ranks(values).tolist() for values in (gold, pred)))
+
+
+def edrm(gold: Sequence[float], pred: Sequence[float], low: float = 0.0, high: float = 5.0) -> float:
+    """Mean of one minus the distance to gold over the largest distance possible from gold; predictions are clipped.
+
+    DEFT 2020's measure of similarity, as DrBenchmark computes it for CLISTER. Its script for DEFT 2020 divides by the
+    largest distance from the prediction instead: the two give different numbers.
+    """
+    truth = np.asarray(gold, dtype=np.float64)
+    if not len(truth):
+        return 0.0
+    largest = np.maximum(truth - low, high - truth)
+    return float(np.mean(1 - np.abs(truth - np.clip(pred, low, high)) / largest))
+
+
+def _mean_ranks(values: Sequence[float]) -> FloatArray:
+    """Ranks from 1, equal values sharing their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: FloatArray = (last - (counts - 1) / 2)[inverse]
+    return ranks
