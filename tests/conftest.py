@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from camembert_bio import config
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.samples.corpus import write_corpus
 from camembert_bio.shards.manifest import Corpus, open_corpus
+
+# A machine that does other work is slow: no test is timed, neither are its examples.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 Tiny = Callable[..., dict[str, Any]]
 

@@ -39,9 +39,14 @@ __all__ = [
     "fingerprint",
     "input_bytes",
     "input_files",
+    "parts_of",
     "read",
     "read_blocks",
 ]
+
+_PART_BYTES = 1 << 30
+_IN_PARTS = ("text", "jsonl", "csv", "tsv", "parquet", "html", "e3c", "clear")
+"""Formats whose files are read one by one; of the others the files of a folder belong together."""
 
 Reader = Callable[[Source, list[Path], Blocks, Progress], Iterator[Block]]
 OnRejected = Callable[[Rejected], None]
@@ -71,6 +76,25 @@ def input_files(source: Source) -> list[Path]:
         return saved_dataset.files_of(source)
     found = files_of(source, form)
     return sorted(found, key=lambda file: file.name.startswith("EN")) if form == "e3c" else found
+
+
+def parts_of(source: Source) -> list[list[Path]]:
+    """The files of a source in runs that reach 1 GB on the disk: a worker that reads one opens no file of another.
+
+    A function of the input alone. Raises as `input_files` does.
+    """
+    found = input_files(source)
+    if format_of(source) not in _IN_PARTS:
+        return [found]
+    parts: list[list[Path]] = [[]]
+    size = 0
+    for file in found:
+        if size >= _PART_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(file)
+        size += file.stat().st_size
+    return parts
 
 
 def input_bytes(source: Source) -> int:
@@ -133,16 +157,21 @@ def read(
 
 
 def read_blocks(
-    source: Source, wanted: Wanted, progress: Progress | None = None, rejected: OnRejected | None = None
+    source: Source,
+    wanted: Wanted,
+    part: int | None = None,
+    progress: Progress | None = None,
+    rejected: OnRejected | None = None,
 ) -> Iterator[tuple[int, list[Document]]]:
-    """The wanted blocks of a source with their numbers, from 0, in order; one may hold no document.
+    """The wanted blocks of a source, or of one of its parts, with their numbers, from 0, in order.
 
-    A block is a run of records of one source whose raw size reaches 4 MB, cut by the input alone: lines by their
-    bytes after decompression, a folder's files by their size on the disk, parquet by row groups and even parts of
-    them. Of unwanted blocks nothing is parsed. Faults are told as by `read`, except that an id given twice is not
-    looked for: another worker may have read the other.
+    A block may hold no document. It is a run of records of one source whose raw size reaches 4 MB, cut by the input
+    alone: lines by their bytes after decompression, a folder's files by their size on the disk, parquet by row groups
+    and even parts of them. Of unwanted blocks nothing is parsed. Faults are told as by `read`, except that an id given
+    twice is not looked for: another worker may have read the other.
     """
-    for number, items in _blocks(source, wanted, progress or Progress(0)):
+    found = input_files(source) if part is None else parts_of(source)[part]
+    for number, items in _blocks(source, wanted, progress or Progress(0), found):
         documents = []
         for _, document in items:
             if isinstance(document, Rejected):
@@ -152,9 +181,11 @@ def read_blocks(
         yield number, documents
 
 
-def _blocks(source: Source, wanted: Wanted | None, progress: Progress) -> Iterator[Block]:
+def _blocks(
+    source: Source, wanted: Wanted | None, progress: Progress, found: list[Path] | None = None
+) -> Iterator[Block]:
     blocks = Blocks(wanted)
-    yield from _READERS[format_of(source)](source, input_files(source), blocks, progress)
+    yield from _READERS[format_of(source)](source, found or input_files(source), blocks, progress)
     yield from blocks.finish()
 
 

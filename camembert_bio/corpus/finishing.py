@@ -1,4 +1,4 @@
-"""The last phases: each block's documents as they stay, and their tokens."""
+"""The next phases: each block's documents as they stay, and their tokens."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import pyarrow as pa
 from camembert_bio import files
 from camembert_bio.corpus.clean import num_words
 from camembert_bio.corpus.dedup import split_of
-from camembert_bio.corpus.reading import READ
+from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, Layout, layout_of
+from camembert_bio.corpus.partitions import I64
 from camembert_bio.corpus.report import length_counts, peak_memory_mb
-from camembert_bio.corpus.selection import KEPT, Selection, dropped_sentences
+from camembert_bio.corpus.selection import KEPT, dropped_sentences, fates
 from camembert_bio.corpus.sentences import without
 from camembert_bio.corpus.tokenize import Tokenizer, load_tokenizer
-from camembert_bio.corpus.work import Job, read_arrays, read_table, write_counts, write_table
+from camembert_bio.corpus.work import Block, Job, read_arrays, read_table, write_arrays, write_counts, write_table
+from camembert_bio.corpus.workers import STOP
+from camembert_bio.shards.manifest import VALIDATION
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, SPACE, Mask
 
-KEPT_TEXTS, TOKENS = "kept", "tokens"
 NOTHING_NEW = "nothing new"
 """Documents of which nothing stays once sentences seen before are gone."""
 
@@ -35,24 +37,41 @@ def _tokenizer(folder: Path, sha256: str) -> tuple[Tokenizer, Mask]:
     return tokenizer, single & ~tokenizer.vocabulary.is_special
 
 
-def keep(job: Job, selection: Selection, number: int) -> None:
-    """Write what stays of one block: texts without the sentences that go, and the side on which each stands."""
-    block = selection.blocks[number]
-    if job.path(KEPT_TEXTS, block, ".json").is_file():
+_NUMBER = np.uint64(0xFFFFFFFF)
+
+
+def _is_done(job: Job, phase: str, block: Block) -> bool:
+    return job.path(phase, block, ".json").is_file()
+
+
+def keep(job: Job, group: int) -> None:
+    """Write what stays of a group's blocks: texts without the sentences that go, and each one's side of the split."""
+    layout = layout_of(job)
+    missing = [block for block in layout.members(group) if not _is_done(job, KEPT_TEXTS, layout.blocks[block])]
+    if not missing:
         return
+    with_sentences = job.recipe.deduplicate.sentences is not None
+    dropped = dropped_sentences(job, group) if with_sentences else np.empty(0, np.uint64)
+    for block in missing:
+        begin, end = np.searchsorted(dropped, np.array([block, block + 1], np.uint64) << np.uint64(32))
+        _keep(job, layout, block, (dropped[begin:end] & _NUMBER).astype(np.int64))
+        if (job.folder / STOP).exists():
+            return
+
+
+def _keep(job: Job, layout: Layout, number: int, dropped: I64) -> None:
+    """Write what stays of one block, of which these sentences go."""
+    block = layout.blocks[number]
     began = time.process_time()
     arrays = read_arrays(job.path(READ, block, ".npz"))
-    fates = selection.of(number)
+    decided = fates(job, slice(*layout.offsets[number : number + 2]))
     table = read_table(job.path(READ, block, ".arrow"))
-    dropped = dropped_sentences(job, number)
-    sentence_offsets = (
-        arrays["sentence_offsets"] if "sentence_offsets" in arrays else np.zeros(len(fates) + 1, np.int64)
-    )
+    sentence_offsets = arrays.get("sentence_offsets", np.zeros(len(decided) + 1, np.int64))
     bounds = np.searchsorted(dropped, sentence_offsets)
     keys = [key.tobytes() for key in arrays["keys"].astype(">u8")]
     rows, texts = [], []
     counts: Counter[str] = Counter()
-    for row in np.flatnonzero(fates == KEPT).tolist():
+    for row in np.flatnonzero(decided == KEPT).tolist():
         text = table["text"][row].as_py()
         gone = dropped[bounds[row] : bounds[row + 1]] - sentence_offsets[row]
         if len(gone):
@@ -80,7 +99,7 @@ def keep(job: Job, selection: Selection, number: int) -> None:
     write_counts(
         job.path(KEPT_TEXTS, block, ".json"),
         {
-            "fates": np.bincount(fates, minlength=4).tolist(),
+            "fates": np.bincount(decided, minlength=4).tolist(),
             "sentences": counts["sentences"],
             "words_left_out": counts["words"],
             "nothing_new": counts[NOTHING_NEW],
@@ -94,11 +113,18 @@ def keep(job: Job, selection: Selection, number: int) -> None:
     )
 
 
-def tokenise(job: Job, tokenizer_folder: Path, selection: Selection, number: int, num_threads: int) -> None:
+def tokenise(job: Job, tokenizer_folder: Path, group: int, num_threads: int) -> None:
+    """Write the tokens of a group's blocks."""
+    layout = layout_of(job)
+    for block in layout.members(group):
+        if not _is_done(job, TOKENS, layout.blocks[block]):
+            _tokenise(job, tokenizer_folder, layout.blocks[block], num_threads)
+        if (job.folder / STOP).exists():
+            return
+
+
+def _tokenise(job: Job, tokenizer_folder: Path, block: Block, num_threads: int) -> None:
     """Write the tokens of one block's documents."""
-    block = selection.blocks[number]
-    if job.path(TOKENS, block, ".json").is_file():
-        return
     began = time.process_time()
     tokenizer, single = _tokenizer(tokenizer_folder, files.sha256_file(tokenizer_folder / SENTENCEPIECE_MODEL))
     table = read_table(job.path(KEPT_TEXTS, block, ".arrow"))
@@ -106,8 +132,13 @@ def tokenise(job: Job, tokenizer_folder: Path, selection: Selection, number: int
     flat: npt.NDArray[np.unsignedinteger] = np.concatenate(encoded) if encoded else np.empty(0, np.uint16)
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     ids = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat))
-    columns = {name: table[name].combine_chunks() for name in ("id", "split", "words")}
-    write_table(job.path(TOKENS, block, ".arrow"), {**columns, "input_ids": ids})
+    write_table(job.path(TOKENS, block, ".arrow"), {"id": table["id"].combine_chunks(), "input_ids": ids})
+    write_arrays(
+        job.path(TOKENS, block, ".npz"),
+        lengths=np.diff(offsets),
+        words=table["words"].to_numpy(),
+        held_out=np.array([split == VALIDATION for split in table["split"].to_pylist()], bool),
+    )
     by_id = np.bincount(flat, minlength=len(tokenizer.vocabulary))
     counts = {
         "tokens": len(flat),

@@ -2,7 +2,7 @@
 
     5-gram hashes → signatures → bands → per bucket: candidates → similar pairs → documents to drop
 
-The bands of all documents are partitioned into buckets (`sentences.partition`), so that only one bucket and the
+The bands of all documents are partitioned into buckets (`partitions`), so that only one bucket and the
 pairs found need memory. The signatures (512 bytes a document) may be a memory-mapped array.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,17 @@ from camembert_bio.corpus.ngrams import Grams, Hashes, mix
 # forked after its pool of threads has started waits for them for ever (rensa 0.5.0, tried).
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
 
-Signatures = npt.NDArray[np.uint32]
+Values = npt.NDArray[np.uint32]
+Documents = npt.NDArray[np.int64]
 Pairs = npt.NDArray[np.int64]
+
+
+class Signatures(Protocol):
+    """The signatures of all documents: an array, or what reads them from the disk."""
+
+    def __getitem__(self, documents: Documents) -> Values:
+        """Those of some documents, uint32 [N, NUM_VALUES]."""
+
 
 SHINGLE_WORDS = 5
 NUM_VALUES = 128
@@ -32,7 +42,7 @@ _RECALL = 0.99
 _VERIFIED_PAIRS = 1 << 14
 
 
-def signatures(grams: Grams) -> Signatures:
+def signatures(grams: Grams) -> Values:
     """The MinHash signature of each document's n-grams, uint32 [D, NUM_VALUES]; about 11 nanoseconds an n-gram.
 
     Two values at one place are equal with a probability that is the Jaccard similarity of the documents' n-grams.
@@ -52,10 +62,10 @@ def rows_per_band(threshold: float) -> int:
     )
 
 
-def bands(signatures: Signatures, grams: Grams, rows: int) -> Hashes:
+def bands(signatures: Values, grams: Grams, rows: int) -> Hashes:
     """The hash of each band of each signature, uint64 [D, NUM_VALUES // rows].
 
-    A document without n-grams has zeros, which `sentences.partition` leaves out.
+    A document without n-grams has zeros, which `partitions.partition` leaves out.
     """
     num_bands = NUM_VALUES // rows
     values = signatures[:, : num_bands * rows].reshape(-1, num_bands, rows)
@@ -66,7 +76,7 @@ def bands(signatures: Signatures, grams: Grams, rows: int) -> Hashes:
     return hashed
 
 
-def candidates(hashes: Hashes, documents: npt.NDArray[np.int64]) -> Pairs:
+def candidates(hashes: Hashes, documents: Documents) -> Pairs:
     """The pairs (earlier, later) of documents worth comparing in one bucket of band hashes, int64 [P, 2], each once.
 
     `documents` are the rows' numbers in the corpus, in any order. Each document is paired with the first and the last
@@ -94,7 +104,7 @@ def merged(pairs: Iterable[Pairs]) -> Pairs:
 
 
 def similar(pairs: Pairs, signatures: Signatures, threshold: float) -> Pairs:
-    """The pairs whose signatures agree in at least this share of places; row d of `signatures` is document d's."""
+    """The pairs whose signatures agree in at least this share of places; `signatures[d]` are those of documents d."""
     kept = [np.empty((0, 2), np.int64)]
     for begin in range(0, len(pairs), _VERIFIED_PAIRS):
         some = pairs[begin : begin + _VERIFIED_PAIRS]
@@ -103,7 +113,7 @@ def similar(pairs: Pairs, signatures: Signatures, threshold: float) -> Pairs:
     return np.concatenate(kept)
 
 
-def drop(pairs: Pairs) -> npt.NDArray[np.int64]:
+def drop(pairs: Pairs) -> Documents:
     """The documents to drop, ascending: of those linked by similar pairs, directly or not, the earliest stays.
 
     Of 4,304 dropped from biomed-raw-fr 14 % are similar to the one that stays only by way of others (0.64 or more).

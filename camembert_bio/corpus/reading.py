@@ -22,12 +22,11 @@ from camembert_bio.corpus.cleaner import Cleaner
 from camembert_bio.corpus.decontaminate import Index
 from camembert_bio.corpus.dedup import digest
 from camembert_bio.corpus.documents import Document, Rejected, read_blocks
+from camembert_bio.corpus.layout import READ
 from camembert_bio.corpus.recipe import Decontaminate
 from camembert_bio.corpus.report import peak_memory_mb
 from camembert_bio.corpus.work import Block, Job, write_arrays, write_counts, write_table
 from camembert_bio.corpus.workers import STOP
-
-READ = "read"
 
 cleaner_of = functools.cache(Cleaner)
 """The cleaner of a recipe, made once in each process."""
@@ -46,19 +45,19 @@ def forget_caches() -> None:
     cleaner_of.cache_clear()
 
 
-def read_lane(job: Job, source: int, lane: int, num_lanes: int, num_buckets: int) -> None:
-    """Read every `num_lanes`-th block of a source from `lane` on, except those that are done."""
+def read_lane(job: Job, source: int, part: int, lane: int, num_lanes: int) -> None:
+    """Read every `num_lanes`-th block of a source's part from `lane` on, except those that are done."""
 
     def wanted(number: int) -> bool:
-        return number % num_lanes == lane and not job.path(READ, Block(source, number), ".json").is_file()
+        return number % num_lanes == lane and not job.path(READ, Block(source, part, number), ".json").is_file()
 
     rejected: list[Rejected] = []
     take = rejected.append if job.recipe.max_rejected else None
     began = time.process_time()
-    for number, documents in read_blocks(job.recipe.sources[source], wanted, rejected=take):
+    for number, documents in read_blocks(job.recipe.sources[source], wanted, part, rejected=take):
         seconds = Counter({"read": time.process_time() - began})
-        block = Block(source, number)
-        counts = _process(job, block, documents, num_buckets, seconds)
+        block = Block(source, part, number)
+        counts = _process(job, block, documents, seconds)
         counts["rejected"] = [{"where": bad.where, "reason": bad.reason} for bad in rejected]
         counts["num_read"] = len(documents) + len(rejected)
         counts |= {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
@@ -69,9 +68,7 @@ def read_lane(job: Job, source: int, lane: int, num_lanes: int, num_buckets: int
         began = time.process_time()
 
 
-def _process(
-    job: Job, block: Block, documents: list[Document], num_buckets: int, seconds: Counter[str]
-) -> dict[str, Any]:
+def _process(job: Job, block: Block, documents: list[Document], seconds: Counter[str]) -> dict[str, Any]:
     """Clean and hash one block and write its files; its counts."""
     clean = cleaner_of(job.recipe.clean)
     dropped: Counter[str] = Counter()
@@ -86,10 +83,10 @@ def _process(
             else:
                 kept.append(document)
                 texts.append(cleaned.text)
-        ids = [xxhash.xxh3_64_intdigest(document.id.encode()) for document in documents]
+        ids = [xxhash.xxh3_64_intdigest(f"{block.source} {document.id}".encode()) for document in documents]
     with _timed(seconds, "deduplicate"):
         keys = [digest(text) for text in texts]
-    arrays = {"ids": np.array(ids, np.uint64), **_hashes(job, texts, num_buckets, seconds)}
+    arrays = {"ids": np.array(ids, np.uint64), **_hashes(job, texts, seconds)}
     with _timed(seconds, "write"):
         write_table(
             job.path(READ, block, ".arrow"),
@@ -101,19 +98,17 @@ def _process(
         )
         arrays["keys"] = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
         write_arrays(job.path(READ, block, ".npz"), **arrays)
-    return {"num_documents": len(texts), "dropped": dropped, "changed": changed}
+    num_characters = sum(map(len, texts))
+    return {"num_documents": len(texts), "num_characters": num_characters, "dropped": dropped, "changed": changed}
 
 
-def _hashes(job: Job, texts: list[str], num_buckets: int, seconds: Counter[str]) -> dict[str, Any]:
+def _hashes(job: Job, texts: list[str], seconds: Counter[str]) -> dict[str, Any]:
     """The arrays of the stages that the recipe asks for, by name."""
     options, against = job.recipe.deduplicate, job.recipe.decontaminate
     arrays: dict[str, Any] = {}
     if options.sentences is not None:
         with _timed(seconds, "sentences"):
-            hashed, offsets = sentences.hashes(texts, options.sentence_min_words)
-            places, bounds = sentences.partition(hashed, num_buckets)
-            arrays |= {"sentences": hashed[places], "sentence_places": places.astype(np.uint32)}
-            arrays |= {"sentence_offsets": offsets, "sentence_bounds": bounds}
+            arrays["sentences"], arrays["sentence_offsets"] = sentences.hashes(texts, options.sentence_min_words)
     if options.near is None and against is None:
         return arrays
     with _timed(seconds, "n-grams"):
@@ -122,10 +117,7 @@ def _hashes(job: Job, texts: list[str], num_buckets: int, seconds: Counter[str])
         with _timed(seconds, "near-duplicates"):
             shingles = ngrams.ngrams(found, near.SHINGLE_WORDS)
             arrays["signatures"] = near.signatures(shingles)
-            hashed = near.bands(arrays["signatures"], shingles, near.rows_per_band(options.near))
-            places, bounds = sentences.partition(hashed.ravel(), num_buckets)
-            rows = places // hashed.shape[1] if hashed.size else places
-            arrays |= {"bands": hashed.ravel()[places], "band_rows": rows.astype(np.uint32), "band_bounds": bounds}
+            arrays["bands"] = near.bands(arrays["signatures"], shingles, near.rows_per_band(options.near))
     if against is not None:
         with _timed(seconds, "decontaminate"):
             index = _index(files.canonical_json(config.to_dict(against)))

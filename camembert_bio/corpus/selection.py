@@ -1,184 +1,119 @@
-"""The second phase: which documents and sentences stay, decided over the whole corpus from hashes alone.
+"""The third phase: which documents and sentences stay, decided over the whole corpus from hashes alone.
 
-Each decision is made bucket by bucket, a bucket being a range of hashes, so that memory depends on the bucket and
-not on the corpus: 90 bytes a document and 60 a sentence of one bucket. What is kept for all documents is one byte
-each, and the pairs of near-duplicates.
+Each decision is made bucket by bucket, so that a worker's memory depends on the bucket and not on the corpus: 90 bytes
+a document and 100 a sentence of one bucket. The coordinator keeps for all documents one byte each, and the pairs of
+near-duplicates (250 bytes a document that has one).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from camembert_bio import config
 from camembert_bio.corpus import near
 from camembert_bio.corpus.decontaminate import union
 from camembert_bio.corpus.documents import read
-from camembert_bio.corpus.reading import READ
+from camembert_bio.corpus.gathering import Signatures, bucket_rows, group_file
+from camembert_bio.corpus.layout import COPIES, SENTENCES, layout_of
+from camembert_bio.corpus.partitions import I64, U64, read_bucket, write_rows
 from camembert_bio.corpus.sentences import Occurrences
-from camembert_bio.corpus.work import Block, Job, read_arrays, write_arrays
+from camembert_bio.corpus.work import Job, read_arrays, write_arrays, write_bytes
 from camembert_bio.corpus.workers import Workers
 
 KEPT, DUPLICATE, CONTAMINATED, NEAR = range(4)
 """Why a document goes, in the order in which it is asked."""
-_BUCKET_DOCUMENTS = 1 << 22
-_LOW = np.uint64(0xFFFFFFFF)
 
 Fates = npt.NDArray[np.uint8]
 
-
-@dataclass(frozen=True)
-class Selection:
-    """The blocks of a corpus, and the fate of each of its documents."""
-
-    blocks: tuple[Block, ...]
-    offsets: npt.NDArray[np.int64]
-    """Block b holds the documents offsets[b] : offsets[b + 1] of the corpus."""
-    fates: Fates
-
-    def of(self, block: int) -> Fates:
-        """The fates of one block's documents."""
-        return self.fates[self.offsets[block] : self.offsets[block + 1]]
+_BEFORE_NEAR, _FINAL = "before-near", "final"
 
 
-def select(job: Job, blocks: list[Block], workers: Workers, num_buckets: int) -> Selection:
-    """Decide the fate of every document.
+def select(job: Job, workers: Workers) -> None:
+    """Decide the fate of every document, for `fates` to read.
 
     Raises `UserError` when a source gives an id twice.
     """
-    sizes = [config.read_json(job.path(READ, block, ".json"))["num_documents"] for block in blocks]
-    offsets = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
-    selection = Selection(tuple(blocks), offsets, np.zeros(offsets[-1], np.uint8))
-    _check_ids(job, blocks)
+    layout = layout_of(job)
     options, against = job.recipe.deduplicate, job.recipe.decontaminate
+    decided = np.zeros(layout.num_documents, np.uint8)
+    buckets = [(job, bucket) for bucket in range(layout.num_buckets)]
+    if sum(workers.run("duplicates", find_copies, buckets)):
+        _refuse_repeated_ids(job)
     if options.exact:
-        _mark(selection, _later_copies(job, selection), DUPLICATE)
+        for bucket in range(layout.num_buckets):
+            _mark(decided, read_arrays(_copies(job, bucket))["documents"], DUPLICATE)
     if against is not None and against.remove:
-        contained = [read_arrays(job.path(READ, block, ".npz"), "contained")["contained"] for block in blocks]
-        _mark(selection, np.flatnonzero(np.concatenate(contained) >= against.threshold), CONTAMINATED)
+        first = layout.first_documents()
+        for group in range(layout.num_groups):
+            contained = read_arrays(group_file(job, group, "hits"), "contained")["contained"]
+            _mark(decided, first[group] + np.flatnonzero(contained >= against.threshold), CONTAMINATED)
     if options.near is not None:
-        calls = [(job, selection, bucket) for bucket in range(num_buckets)]
-        pairs = near.merged(workers.run("near-duplicates", near_pairs, calls))
-        signatures = _signatures(job, selection)
-        _mark(selection, near.drop(near.similar(pairs, signatures, options.near)), NEAR)
-    return selection
+        _save(job, _BEFORE_NEAR, decided)
+        pairs = near.merged(workers.run("near-duplicates", similar_pairs, buckets))
+        _mark(decided, near.drop(pairs), NEAR)
+    _save(job, _FINAL, decided)
 
 
-def near_pairs(job: Job, selection: Selection, bucket: int) -> near.Pairs:
-    """The pairs of documents worth comparing in one bucket of bands, of those that stay so far."""
-    hashes, documents = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-    for number, block in enumerate(selection.blocks):
-        arrays = read_arrays(job.path(READ, block, ".npz"), "bands", "band_rows", "band_bounds")
-        begin, end = arrays["band_bounds"][bucket : bucket + 2]
-        rows = arrays["band_rows"][begin:end]
-        stays = selection.of(number)[rows] == KEPT
-        hashes.append(arrays["bands"][begin:end][stays])
-        documents.append(selection.offsets[number] + rows[stays])
-    return near.candidates(np.concatenate(hashes), np.concatenate(documents))
+def fates(job: Job, documents: npt.NDArray[np.integer] | slice, stage: str = _FINAL) -> Fates:
+    """The fates of some documents, [N], without reading those of the others."""
+    path = _fates(job, stage)
+    if not path.stat().st_size:
+        return np.empty(0, np.uint8)
+    return np.array(np.memmap(path, np.uint8, "r")[documents])
 
 
-def drop_sentences(job: Job, selection: Selection, bucket: int) -> dict[str, int]:
+def find_copies(job: Job, bucket: int) -> int:
+    """Write the documents of one bucket of digests whose text an earlier one has; how many ids occur again."""
+    ids = bucket_rows(job, "ids", bucket)
+    num_repeated = len(ids) - len(np.unique(ids))
+    if job.recipe.deduplicate.exact and not _copies(job, bucket).is_file():
+        rows = bucket_rows(job, "keys", bucket)
+        rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
+        is_copy = np.zeros(len(rows), bool)
+        is_copy[1:] = np.all(rows[1:, :2] == rows[:-1, :2], axis=1)
+        write_arrays(_copies(job, bucket), documents=rows[is_copy, 2].astype(np.int64))
+    return num_repeated
+
+
+def similar_pairs(job: Job, bucket: int) -> near.Pairs:
+    """The pairs of similar documents that one bucket of bands finds, of those that stay so far."""
+    threshold = job.recipe.deduplicate.near
+    assert threshold is not None
+    rows = bucket_rows(job, "bands", bucket)
+    documents = rows[:, 1].astype(np.int64)
+    stays = fates(job, documents, _BEFORE_NEAR) == KEPT
+    pairs = near.candidates(rows[stays, 0], documents[stays])
+    return near.similar(pairs, Signatures(job), threshold)
+
+
+def drop_sentences(job: Job, bucket: int) -> dict[str, int]:
     """Write which sentences of one bucket go, in the documents that stay; how many sentences occur how often."""
-    hashes, positions = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-    for number, block in enumerate(selection.blocks):
-        arrays = read_arrays(
-            job.path(READ, block, ".npz"), "sentences", "sentence_places", "sentence_offsets", "sentence_bounds"
-        )
-        begin, end = arrays["sentence_bounds"][bucket : bucket + 2]
-        places = arrays["sentence_places"][begin:end]
-        rows = np.searchsorted(arrays["sentence_offsets"], places, side="right") - 1
-        stays = selection.of(number)[rows] == KEPT
-        hashes.append(arrays["sentences"][begin:end][stays])
-        positions.append(np.uint64(number) << np.uint64(32) | places[stays].astype(np.uint64))
+    layout = layout_of(job)
+    rows = bucket_rows(job, "sentences", bucket)
+    rows = rows[fates(job, rows[:, 2].astype(np.int64)) == KEPT]
     assert job.recipe.deduplicate.sentences is not None
     found = Occurrences(job.recipe.deduplicate.sentences)
-    dropped = found.beyond(np.concatenate(hashes), np.concatenate(positions))
-    numbers = np.arange(len(selection.blocks) + 1, dtype=np.uint64) << np.uint64(32)
-    bounds = np.searchsorted(dropped, numbers)
-    write_arrays(
-        job.folder / "sentences" / f"{bucket:05d}.npz", places=(dropped & _LOW).astype(np.uint32), bounds=bounds
-    )
+    dropped = found.beyond(rows[:, 0], rows[:, 1])
+    first_blocks = np.arange(layout.num_groups + 1, dtype=np.uint64) * np.uint64(layout.group_size)
+    bounds = np.searchsorted(dropped, first_blocks << np.uint64(32))
+    write_rows(_sentences(job, bucket), dropped[:, None], bounds.astype(np.int64))
     return {str(times): count for times, count in found.frequencies.items()}
 
 
-def dropped_sentences(job: Job, block: int) -> npt.NDArray[np.int64]:
-    """The sentences of one block that go, over all buckets, ascending."""
-    found = [np.empty(0, np.int64)]
-    for path in sorted((job.folder / "sentences").glob("*.npz")):
-        arrays = read_arrays(path)
-        begin, end = arrays["bounds"][block : block + 2]
-        found.append(arrays["places"][begin:end].astype(np.int64))
-    return np.sort(np.concatenate(found))
+def dropped_sentences(job: Job, group: int) -> U64:
+    """The positions of a group's sentences that go, over all buckets, ascending."""
+    layout = layout_of(job)
+    paths = (_sentences(job, bucket) for bucket in range(layout.num_buckets))
+    return np.sort(read_bucket(paths, group, layout.num_groups, 1).ravel())
 
 
-def found_ngrams(job: Job, blocks: list[Block]) -> npt.NDArray[np.uint64]:
+def found_ngrams(job: Job) -> U64:
     """The n-grams of evaluation sets that stand in the corpus as it was read."""
-    return union(read_arrays(job.path(READ, block, ".npz"), "hits")["hits"] for block in blocks)
-
-
-def _check_ids(job: Job, blocks: list[Block]) -> None:
-    """Raise `UserError` when a source gives an id twice: 64 bits of hash suspect it, reading again shows it."""
-    for number, source in enumerate(job.recipe.sources):
-        mine = [block for block in blocks if block.source == number]
-        count = _count_equal(lambda block: read_arrays(job.path(READ, block, ".npz"), "ids")["ids"], mine)
-        if count:
-            for _ in read(source, rejected=lambda _: None):
-                pass
-
-
-def _count_equal(load: Callable[[Block], npt.NDArray[np.uint64]], blocks: list[Block]) -> int:
-    """Hashes that stand somewhere before."""
-    total = sum(len(load(block)) for block in blocks)
-    num_buckets = 1 + total // _BUCKET_DOCUMENTS
-    return sum(
-        len(hashes) - len(np.unique(hashes))
-        for bucket in range(num_buckets)
-        for hashes in [np.concatenate([np.empty(0, np.uint64), *(_in(load(b), bucket, num_buckets) for b in blocks)])]
-    )
-
-
-def _in(hashes: npt.NDArray[np.uint64], bucket: int, num_buckets: int) -> npt.NDArray[np.uint64]:
-    mine: npt.NDArray[np.uint64] = hashes[hashes % np.uint64(num_buckets) == bucket]
-    return mine
-
-
-def _later_copies(job: Job, selection: Selection) -> npt.NDArray[np.int64]:
-    """The documents whose digest an earlier one has, bucket by bucket."""
-    num_buckets = 1 + len(selection.fates) // _BUCKET_DOCUMENTS
-    copies = [np.empty(0, np.int64)]
-    for bucket in range(num_buckets):
-        keys, numbers = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
-        for number, block in enumerate(selection.blocks):
-            some = read_arrays(job.path(READ, block, ".npz"), "keys")["keys"]
-            rows = np.flatnonzero(some[:, 0] % np.uint64(num_buckets) == bucket)
-            keys.append(some[rows])
-            numbers.append(selection.offsets[number] + rows)
-        together, documents = np.concatenate(keys), np.concatenate(numbers)
-        order = np.lexsort((documents, together[:, 1], together[:, 0]))
-        is_copy = np.zeros(len(order), bool)
-        is_copy[1:] = np.all(together[order[1:]] == together[order[:-1]], axis=1)
-        copies.append(documents[order[is_copy]])
-    return np.concatenate(copies)
-
-
-def _signatures(job: Job, selection: Selection) -> near.Signatures:
-    """The signatures of all documents, on the disk."""
-    path = job.folder / "signatures.bin"
-    shape = (max(1, len(selection.fates)), near.NUM_VALUES)
-    together: near.Signatures = np.memmap(path, np.uint32, "w+", shape=shape)
-    for number, block in enumerate(selection.blocks):
-        begin, end = selection.offsets[number : number + 2]
-        together[begin:end] = read_arrays(job.path(READ, block, ".npz"), "signatures")["signatures"]
-    return together
-
-
-def _mark(selection: Selection, documents: npt.NDArray[np.int64], fate: int) -> None:
-    """Give documents a fate, those that have none yet."""
-    selection.fates[documents[selection.fates[documents] == KEPT]] = fate
+    groups = range(layout_of(job).num_groups)
+    return union(read_arrays(group_file(job, group, "hits"), "hits")["hits"] for group in groups)
 
 
 def frequencies(counts: list[dict[str, int]]) -> Counter[str]:
@@ -187,3 +122,32 @@ def frequencies(counts: list[dict[str, int]]) -> Counter[str]:
     for some in counts:
         total.update(some)
     return total
+
+
+def _refuse_repeated_ids(job: Job) -> None:
+    """Raise `UserError` when a source gives an id twice: 64 bits of hash suspect it, reading again shows it."""
+    for source in job.recipe.sources:
+        for _ in read(source, rejected=lambda _: None):
+            pass
+
+
+def _mark(decided: Fates, documents: I64, fate: int) -> None:
+    """Give documents a fate, those that have none yet."""
+    decided[documents[decided[documents] == KEPT]] = fate
+
+
+def _save(job: Job, stage: str, decided: Fates) -> None:
+    # Not in place: other nodes may hold pages of the file.
+    write_bytes(_fates(job, stage), [decided.data])
+
+
+def _fates(job: Job, stage: str) -> Path:
+    return job.folder / f"fates-{stage}"
+
+
+def _copies(job: Job, bucket: int) -> Path:
+    return job.folder / COPIES / f"{bucket:05d}.npz"
+
+
+def _sentences(job: Job, bucket: int) -> Path:
+    return job.folder / SENTENCES / f"{bucket:05d}.rows"

@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from camembert_bio.corpus.partitions import NEVER
+
 Hashes = npt.NDArray[np.uint64]
 Offsets = npt.NDArray[np.int64]
-
-NEVER = 0
-"""The hash of a sentence that is too short to count as a duplicate."""
 
 # One class of characters first: `re` then skips to its members, three times faster than alternatives.
 _END = re.compile(
@@ -71,7 +70,7 @@ def hashes(texts: Sequence[str], min_words: int) -> tuple[Hashes, Offsets]:
     """The hashes of the sentences of some clean texts, uint64 [S], and where each text's begin, int64 [D + 1].
 
     Case and the white space around a sentence do not count; digits and punctuation do. A sentence of fewer
-    than `min_words` words has the hash `NEVER`. About 20 MB of text per CPU-second, the splitting included.
+    than `min_words` words has the hash `partitions.NEVER`. About 20 MB of text per CPU-second, the splitting included.
     """
     flat: list[int] = []
     offsets = [0]
@@ -85,19 +84,6 @@ def _hash(sentence: str, min_words: int) -> int:
     if sentence.count(" ") + 1 < min_words:
         return NEVER
     return xxhash.xxh3_64_intdigest(sentence.lower().encode())
-
-
-def partition(hashes: Hashes, num_buckets: int) -> tuple[npt.NDArray[np.int64], Offsets]:
-    """The indices of the hashes, bucket by bucket and in order within each, and the buckets' bounds, [num_buckets + 1].
-
-    A bucket is a range of hashes: equal ones share a bucket. `NEVER` is left out. At most 65,536 buckets.
-    Memory: 28 bytes a hash.
-    """
-    indices = np.flatnonzero(hashes != NEVER)
-    bucket = ((hashes[indices] >> np.uint64(32)) * np.uint64(num_buckets) >> np.uint64(32)).astype(np.uint16)
-    order = np.argsort(bucket, kind="stable")
-    bounds = np.searchsorted(bucket[order], np.arange(num_buckets + 1))
-    return indices[order], bounds.astype(np.int64)
 
 
 class Occurrences:

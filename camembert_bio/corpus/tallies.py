@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from camembert_bio import config
-from camembert_bio.corpus.finishing import KEPT_TEXTS, TOKENS
-from camembert_bio.corpus.reading import READ
+from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, layout_of
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.report import Tally
-from camembert_bio.corpus.selection import CONTAMINATED, DUPLICATE, NEAR, Selection
-from camembert_bio.corpus.work import Block, Job
+from camembert_bio.corpus.selection import CONTAMINATED, DUPLICATE, NEAR
+from camembert_bio.corpus.work import Job, blocks
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 
@@ -18,10 +17,10 @@ _READ, _TEXTS, _TOKENISE = "read", "rebuild", "tokenise"
 """What the workers do, in the two parts after which their memory is noted."""
 
 
-def tallies(job: Job, selection: Selection, tokenised: bool = True) -> dict[str, Tally]:
+def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
     """The counts of each source, by name; those of tokens only when all blocks are `tokenised`."""
     found = [Tally(job.recipe.clean.languages) for _ in job.recipe.sources]
-    for block in selection.blocks:
+    for block in layout_of(job).blocks:
         tally = found[block.source]
         read = config.read_json(job.path(READ, block, ".json"))
         kept = config.read_json(job.path(KEPT_TEXTS, block, ".json"))
@@ -51,15 +50,16 @@ def tallies(job: Job, selection: Selection, tokenised: bool = True) -> dict[str,
     return {source.name: tally for source, tally in zip(job.recipe.sources, found, strict=True)}
 
 
-def quarantined(job: Job, blocks: list[Block]) -> list[dict[str, Any]]:
+def quarantined(job: Job) -> list[dict[str, Any]]:
     """The documents that could not be read: source, place and reason.
 
     Raises `UserError` when they are more than the recipe's share of a source.
     """
+    found = blocks(job, READ)
     lines: list[dict[str, Any]] = []
     mistakes = []
     for number, source in enumerate(job.recipe.sources):
-        counts = [config.read_json(job.path(READ, block, ".json")) for block in blocks if block.source == number]
+        counts = [config.read_json(job.path(READ, block, ".json")) for block in found if block.source == number]
         mine = [{"source": source.name, **bad} for one in counts for bad in one["rejected"]]
         num_read = sum(one["num_read"] for one in counts)
         if not num_read:

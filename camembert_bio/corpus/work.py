@@ -1,10 +1,11 @@
 """The work folder of a build: what each finished task left, so that a build that was stopped goes on.
 
-    .work-NAME/ build.json  lock  tokenizer/
-        read/0-00000012.arrow  .npz  .json      source 0, block 12: documents, hashes, counts
-        sentences/00003.npy                     bucket 3: sentences to leave out
-        kept/0-00000012.arrow  .json            what is left of the block's documents
-        tokens/0-00000012.arrow  .json
+    .work-NAME/ build.json  lock  tokenizer/  layout.npz  fates-*.npy
+        read/0-00000-000012.arrow  .npz  .json     source 0, part 0, block 12: documents, hashes, counts
+        hashes/00003.keys  .bands  ...  .done      group 3 of blocks: its hashes, bucket by bucket (`partitions`)
+        copies/00007.npz  sentences/00007.rows     bucket 7: documents and sentences to leave out
+        kept/0-00000-000012.arrow  .json           what is left of the block's documents
+        tokens/0-00000-000012.arrow  .npz  .json
 
 It stands beside the corpus folder, holds text, and is removed when the corpus is whole. A task's `.json` (or only
 file) is written last: where it stands, the task is done.
@@ -18,7 +19,7 @@ import json
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -42,6 +43,8 @@ class Job:
     recipe: Prepare
     folder: Path
     """The work folder."""
+    build: str
+    """Hash of what its files depend on."""
 
     def path(self, phase: str, block: Block, suffix: str) -> Path:
         """A file of one phase and block."""
@@ -53,18 +56,19 @@ class Block:
     """A block of a source; blocks order as the corpus does."""
 
     source: int
+    part: int
     number: int
 
     @property
     def name(self) -> str:
         """The stem of its files."""
-        return f"{self.source}-{self.number:08d}"
+        return f"{self.source}-{self.part:05d}-{self.number:06d}"
 
 
 def blocks(job: Job, phase: str) -> list[Block]:
     """The blocks of which a phase is done, in order."""
     stems = [path.stem.split("-") for path in (job.folder / phase).glob("[0-9]*.json")]
-    return sorted(Block(int(source), int(number)) for source, number in stems)
+    return sorted(Block(*map(int, stem)) for stem in stems)
 
 
 @contextmanager
@@ -88,10 +92,10 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
                 if path.name != "lock":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             files.write_json(record, {"build": digest})
-        for phase in ("read", "sentences", "kept", "tokens"):
+        for phase in ("read", "hashes", "copies", "sentences", "kept", "tokens"):
             (folder / phase).mkdir(exist_ok=True)
         try:
-            yield Job(recipe, folder)
+            yield Job(recipe, folder, digest)
         except UserError:
             shutil.rmtree(folder)
             raise
@@ -123,12 +127,12 @@ def write_table(path: Path, columns: dict[str, pa.Array]) -> None:
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         writer.write_table(table)
-    _write(path, sink.getvalue())
+    write_bytes(path, [sink.getbuffer()])
 
 
 def read_table(path: Path) -> pa.Table:
     """What `write_table` wrote."""
-    with _readable(path), pa.OSFile(str(path)) as source:
+    with readable(path), pa.OSFile(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
 
 
@@ -136,22 +140,23 @@ def write_arrays(path: Path, **arrays: Any) -> None:
     """Named arrays, whole or not at all."""
     sink = io.BytesIO()
     np.savez(sink, **arrays)
-    _write(path, sink.getvalue())
+    write_bytes(path, [sink.getbuffer()])
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, Any]:
     """What `write_arrays` wrote: the arrays of these names, or all."""
-    with _readable(path), np.load(path, allow_pickle=False) as arrays:
+    with readable(path), np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in names or arrays.files}
 
 
 def write_counts(path: Path, values: dict[str, Any]) -> None:
     """JSON: the mark that a task is done."""
-    _write(path, json.dumps(values).encode())
+    write_bytes(path, [json.dumps(values).encode()])
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """A file of the work folder that cannot be read as it was written, as one message."""
     try:
         yield
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
@@ -160,9 +165,14 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Without a flush to the disk: after a power cut the build is made anew, after a kill it goes on."""
+def write_bytes(path: Path, parts: Sequence[bytes | memoryview]) -> None:
+    """A file of these bytes, whole or not at all.
+
+    Without a flush to the disk: after a power cut the build is made anew, after a kill it goes on.
+    """
     # A rank of a job that lost its coordinator may still write the same file.
     aside = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
-    aside.write_bytes(data)
+    with open(aside, "wb") as file:
+        for part in parts:
+            file.write(part)
     aside.replace(path)

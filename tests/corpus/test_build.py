@@ -323,7 +323,7 @@ def test_a_build_that_is_stopped_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     output, _ = process.communicate(timeout=60)
     assert process.returncode == -number and SECRET not in output
     assert not (tmp_path / "out").exists()
-    read = tmp_path / ".work-out" / "read" / "0-00000000.json"
+    read = tmp_path / ".work-out" / "read" / "0-00000-000000.json"
     before = read.stat().st_mtime_ns
     whole = prepare(recipe(tmp_path / "whole", source, shard_bytes=1000, **with_tokenizer(tokenizer_folder)))
     assert read.stat().st_mtime_ns == before
@@ -336,10 +336,20 @@ def test_a_build_that_is_stopped_goes_on_and_ends_with_the_same_bytes(tmp_path, 
 def test_a_mistake_in_the_next_request_does_not_keep_what_a_kill_left(tmp_path, tokenizer_folder):
     source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
     (tmp_path / ".work-out" / "read").mkdir(parents=True)
-    (tmp_path / ".work-out" / "read" / "0-00000000.arrow").write_text(SECRET)
+    (tmp_path / ".work-out" / "read" / "0-00000-000000.arrow").write_text(SECRET)
     with pytest.raises(UserError, match="holds none out"):
         prepare(recipe(tmp_path / "out", source, validation_fraction=0.0001, **with_tokenizer(tokenizer_folder)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_what_another_version_left_is_not_used(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
+    stale = tmp_path / ".work-out" / "read"
+    stale.mkdir(parents=True)
+    files.write_json(tmp_path / ".work-out" / "build.json", {"build": "of a code that was"})
+    (stale / "0-00000-000000.json").write_text("{}")
+    whole = prepare(recipe(tmp_path / "whole", source, **with_tokenizer(tokenizer_folder)))
+    assert prepare(recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder))).hash == whole.hash
 
 
 def test_two_builds_of_one_output_do_not_mix(tmp_path, tokenizer_folder):
@@ -417,6 +427,6 @@ def test_a_work_folder_that_a_kill_left_beside_a_whole_corpus_is_removed(tmp_pat
     )
     first = prepare(made)
     (tmp_path / ".work-out" / "kept").mkdir(parents=True)
-    (tmp_path / ".work-out" / "kept" / "0-00000000.arrow").write_text(SECRET)
+    (tmp_path / ".work-out" / "kept" / "0-00000-000000.arrow").write_text(SECRET)
     assert prepare(made).hash == first.hash
     assert not (tmp_path / ".work-out").exists()

@@ -50,7 +50,7 @@ def test_clean(raw, expected):
 
 
 @given(AWKWARD)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_cleaning_twice_changes_nothing_and_leaves_no_literal(text):
     cleaned = clean(text)
     assert clean(cleaned) == cleaned

@@ -64,7 +64,7 @@ def test_a_joined_word_is_no_special_token(cleaner):
 
 
 @given(st.lists(st.sampled_from([*"aéZ \n\t\f-<>\u00ad\u00a0\u200b\r1/", "mask", "Ã©", " · "]), max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_comes_out_is_clean(parts):
     text = Cleaner(Clean(min_characters=1))("".join(parts)).text
     assert clean(text) == text

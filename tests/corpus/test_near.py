@@ -22,7 +22,7 @@ from camembert_bio.corpus.near import (
     similar,
 )
 from camembert_bio.corpus.ngrams import Grams, ngrams, words
-from camembert_bio.corpus.sentences import partition
+from camembert_bio.corpus.partitions import partition
 
 
 def pairs_with_similarity(similarity, num_pairs, seed):

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camembert_bio.corpus.clean import clean
-from camembert_bio.corpus.sentences import NEVER, Occurrences, hashes, partition, split, without
+from camembert_bio.corpus.partitions import NEVER, partition
+from camembert_bio.corpus.sentences import Occurrences, hashes, split, without
 
 RAW = Path(__file__).parents[3] / "shared/data/biomed-raw-fr.jsonl.zst"
 

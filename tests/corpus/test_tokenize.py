@@ -72,7 +72,7 @@ def test_an_unknown_character_is_unk_in_both(tokenizer, auto):
 
 
 @given(AWKWARD)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_cleaned_text_yields_no_special_id(tokenizer, auto, text):
     cleaned = clean(text)
     forbidden = set(tokenizer.vocabulary.special_ids) - {3}

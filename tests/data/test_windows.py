@@ -34,7 +34,7 @@ def assert_is_partition(shard, packed, room):
     assert set(shard.offsets.tolist()) <= starts
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32),
     lengths=st.lists(st.integers(0, 300), max_size=40),
@@ -48,7 +48,7 @@ def test_every_token_stands_in_one_segment(vocabulary, make_document, seed, leng
     assert all(sum(length + 2 for _, length in window) <= seq_length for window in packed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), seq_length=st.integers(40, 200))
 def test_words_are_not_cut(vocabulary, make_document, seed, seq_length):
     rng = np.random.default_rng(seed)

@@ -73,7 +73,7 @@ def test_workers_share_a_source_and_read_what_one_reads(tmp_path, form):
     blocks = {}
     for worker in range(3):
         progress = Progress(total)
-        for number, documents in read_blocks(shared, lambda n, worker=worker: n % 3 == worker, progress):
+        for number, documents in read_blocks(shared, lambda n, worker=worker: n % 3 == worker, progress=progress):
             assert number % 3 == worker
             blocks[number] = [(document.id, document.text.strip()) for document in documents]
             assert sum(len(text.encode()) for _, text in blocks[number]) < 2 * BLOCK_BYTES

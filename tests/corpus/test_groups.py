@@ -1,0 +1,66 @@
+"""How a build is laid out on the disk changes nothing of the corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camembert_bio import config
+from camembert_bio.corpus import documents, layout
+from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.readers import blocks
+from camembert_bio.corpus.recipe import Prepare
+from camembert_bio.corpus.work import Block
+from camembert_bio.samples.corpus import write_corpus
+from camembert_bio.samples.ner import write_ner
+from tests.corpus.test_build import content
+
+
+def build(folder: Path, name: str, sources: list[dict[str, Any]]) -> dict[str, bytes]:
+    values = {
+        "output": str(folder / name),
+        "sources": sources,
+        "tokenizer": {"train": {"vocab_size": 400}},
+        "validation_fraction": 0.1,
+        "shard_bytes": 20_000,
+        "deduplicate": {"near": 0.8, "sentences": 2},
+        "decontaminate": {"tasks": {"ner": str(folder / "ner" / "test")}, "remove": True},
+        "num_workers": 1,
+    }
+    prepare(config.build(Prepare, values))
+    return content(folder / name)
+
+
+def test_blocks_parts_groups_and_buckets_of_any_size_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_corpus(tmp_path / "raw", num_documents=150)
+    write_ner(tmp_path / "ner", num_documents=10)
+    sources = [
+        {"name": "leaflets", "path": str(tmp_path / "raw" / "leaflets"), "licence": "MIT"},
+        {"name": "cases", "path": str(tmp_path / "raw" / "clinical_cases.jsonl.gz"), "licence": "MIT"},
+        {"name": "ner", "path": str(tmp_path / "ner" / "train"), "licence": "MIT"},
+    ]
+    expected = build(tmp_path, "one-block-each", sources)
+    found = []
+    lay_out = layout.lay_out
+
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(documents, "_PART_BYTES", 50_000)
+    monkeypatch.setattr(layout, "_GROUPS", 5)
+    monkeypatch.setattr(layout, "_CHARACTERS_A_BUCKET", 20_000)
+    monkeypatch.setattr("camembert_bio.corpus.build.lay_out", lambda job: found.append(lay_out(job)) or found[-1])
+    assert build(tmp_path, "many", sources) == expected
+    (made,) = found
+    assert made.group_size > 1 and made.num_groups >= 3 and made.num_buckets >= 5
+    assert {block.part for block in made.blocks} >= {0, 1, 2}
+
+
+def test_a_layout_covers_the_corpus_once() -> None:
+    made = layout.Layout(tuple(Block(0, 0, n) for n in range(10)), np.arange(11) * 5, group_size=4, num_buckets=3)
+    assert [list(made.members(group)) for group in range(made.num_groups)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert made.first_documents().tolist() == [0, 20, 40, 50]
+    assert [len(made.spread(most)) for most in (1, 3, 4, 10, 50)] == [1, 3, 4, 10, 10]
