@@ -1,16 +1,13 @@
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from camembert_bio import config, files
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.clean import clean
 from camembert_bio.corpus.tokenize import load_tokenizer
@@ -28,6 +25,13 @@ def ids_by_split(folder: Path) -> dict[str, set[str]]:
         split: {f"{name}:{doc}" for name, entry in corpus.manifest.shards(split) for doc in corpus.open(entry).doc_ids}
         for split in (TRAIN, VALIDATION)
     }
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a corpus but the reports, which hold times."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stem != "report"]
+    assert len(found) >= 8
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def with_tokenizer(folder: Path) -> dict[str, object]:
@@ -281,103 +285,6 @@ def test_a_broken_line_late_in_a_source_leaves_nothing_and_shows_no_text(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-RUN = """
-import resource, sys
-from camembert_bio import config, files, log
-from camembert_bio.corpus.build import prepare
-from camembert_bio.corpus.recipe import Prepare
-log.configure(verbose=True)
-if sys.argv[2] != "0":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-prepare(config.build(Prepare, config.read_json(__import__("pathlib").Path(sys.argv[1]))))
-"""
-
-
-def start(folder: Path, made: object, file_limit: int = 0) -> subprocess.Popen[str]:
-    values = config.to_dict(made)
-    values["tokenizer"] = {key: value for key, value in values["tokenizer"].items() if value is not None}
-    files.write_json(folder / "recipe.json", values)
-    arguments = [sys.executable, "-c", RUN, str(folder / "recipe.json"), str(file_limit)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a corpus but the reports, which hold times."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stem != "report"]
-    assert len(found) >= 8
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_build_that_is_stopped_goes_on_and_ends_with_the_same_bytes(tmp_path, tokenizer_folder, number):
-    texts = [f"{text} {SECRET}" for text in sentences(200)]
-    source = write_jsonl(tmp_path / "a.jsonl", texts)
-    made = recipe(tmp_path / "out", source, shard_bytes=1000, **with_tokenizer(tokenizer_folder))
-    process = start(tmp_path, made)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".tmp-*-out/a/*.arrow")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    # Shards are written; the comparison with transformers, which takes seconds, is still to come.
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == -number and SECRET not in output
-    assert not (tmp_path / "out").exists()
-    read = tmp_path / ".work-out" / "read" / "0-00000-000000.json"
-    before = read.stat().st_mtime_ns
-    whole = prepare(recipe(tmp_path / "whole", source, shard_bytes=1000, **with_tokenizer(tokenizer_folder)))
-    assert read.stat().st_mtime_ns == before
-    assert prepare(made).hash == whole.hash
-    verify(open_corpus(tmp_path / "out"))
-    assert content(tmp_path / "out") == content(tmp_path / "whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out", "recipe.json", "whole"]
-
-
-def test_a_mistake_in_the_next_request_does_not_keep_what_a_kill_left(tmp_path, tokenizer_folder):
-    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
-    (tmp_path / ".work-out" / "read").mkdir(parents=True)
-    (tmp_path / ".work-out" / "read" / "0-00000-000000.arrow").write_text(SECRET)
-    with pytest.raises(UserError, match="holds none out"):
-        prepare(recipe(tmp_path / "out", source, validation_fraction=0.0001, **with_tokenizer(tokenizer_folder)))
-    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
-
-
-def test_what_another_version_left_is_not_used(tmp_path, tokenizer_folder):
-    source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
-    stale = tmp_path / ".work-out" / "read"
-    stale.mkdir(parents=True)
-    files.write_json(tmp_path / ".work-out" / "build.json", {"build": "of a code that was"})
-    (stale / "0-00000-000000.json").write_text("{}")
-    whole = prepare(recipe(tmp_path / "whole", source, **with_tokenizer(tokenizer_folder)))
-    assert prepare(recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder))).hash == whole.hash
-
-
-def test_two_builds_of_one_output_do_not_mix(tmp_path, tokenizer_folder):
-    source = write_jsonl(tmp_path / "a.jsonl", sentences(200))
-    made = recipe(tmp_path / "out", source, shard_bytes=1000, **with_tokenizer(tokenizer_folder))
-    process = start(tmp_path, made)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".work-out/read/*.json")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    with pytest.raises(UserError, match="is in use: another prepare builds"):
-        prepare(made)
-    assert process.wait(60) == 0
-    verify(open_corpus(tmp_path / "out"))
-
-
-def test_a_disk_that_fails_leaves_no_corpus_and_the_same_command_goes_on(tmp_path, tokenizer_folder):
-    source = write_jsonl(tmp_path / "a.jsonl", [f"{text} {SECRET}" for text in sentences(400)])
-    made = recipe(tmp_path / "out", source, **with_tokenizer(tokenizer_folder))
-    process = start(tmp_path, made, file_limit=10_000)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "was not written: File too large" in output and SECRET not in output
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".work-out", "a.jsonl", "recipe.json"]
-    prepare(made)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out", "recipe.json"]
-
-
 def test_another_tokenizer_is_another_corpus(tmp_path, corpus, tokenizer_folder):
     source = write_jsonl(tmp_path / "a.jsonl", sentences(60))
     given = shutil.copytree(tokenizer_folder, tmp_path / "given")
@@ -419,14 +326,3 @@ def test_a_sentence_stays_where_it_occurs_first_however_little_is_left_there(tmp
     shard = corpus.open(entry)
     whole = [decode(shard.document(number)) for number in range(len(shard))]
     assert sum("avant le repas" in text for text in whole) == 1
-
-
-def test_a_work_folder_that_a_kill_left_beside_a_whole_corpus_is_removed(tmp_path, tokenizer_folder):
-    made = recipe(
-        tmp_path / "out", write_jsonl(tmp_path / "a.jsonl", sentences(60)), **with_tokenizer(tokenizer_folder)
-    )
-    first = prepare(made)
-    (tmp_path / ".work-out" / "kept").mkdir(parents=True)
-    (tmp_path / ".work-out" / "kept" / "0-00000-000000.arrow").write_text(SECRET)
-    assert prepare(made).hash == first.hash
-    assert not (tmp_path / ".work-out").exists()
