@@ -1,28 +1,19 @@
-"""Between characters and sub-words: tokens, tags, windows, and what the way there and back loses.
+"""Between characters and sub-words: a document is tokenised once, uncut, and read through windows.
 
-A document is tokenised once, uncut. Spans become IOB2 tags by overlap, tags become spans again by
-the tokens' offsets; `ceiling` says what a perfect tagger would lose on the way.
 Shape letter: T tokens of a document.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from camembert_bio.evaluation.documents import Document, Span
-from camembert_bio.evaluation.metrics import IntArray, iob2_spans
-
-Policy = Literal["flat-outermost", "flat-longest"]
-
-IGNORED = -100
-"""The tag of a token that is neither learnt nor read."""
+from camembert_bio.evaluation.metrics import IntArray
 
 LONE_SPACE = "▁"
 _JOINER = "\u200d"
@@ -86,82 +77,6 @@ def tokens_from_offsets(
 
 def _belongs_to_letter_before(character: str) -> bool:
     return character == _JOINER or unicodedata.category(character).startswith("M")
-
-
-def flatten(spans: Sequence[Span], policy: Policy) -> list[Span]:
-    """The spans, none overlapping another, that one layer of tags can hold; in text order.
-
-    Discontinuous spans are left out. `flat-outermost` leaves out each span that another contains,
-    then, of two that cross, the later one. `flat-longest` keeps the longest first. Of two spans with
-    the same extent the label first in the alphabet stays.
-    """
-    continuous = [span for span in spans if span.is_continuous]
-    by_length = sorted(continuous, key=lambda span: (span.start - span.end, span))
-    if policy == "flat-longest":
-        return sorted(_without_overlap(by_length))
-    outermost: list[Span] = []
-    for span in by_length:
-        if not any(other.start <= span.start and span.end <= other.end for other in outermost):
-            outermost.append(span)
-    return _without_overlap(sorted(outermost))
-
-
-def _without_overlap(spans: Sequence[Span]) -> list[Span]:
-    """The spans that overlap none kept before them, in the given order."""
-    kept: list[Span] = []
-    for span in spans:
-        if all(span.end <= other.start or other.end <= span.start for other in kept):
-            kept.append(span)
-    return kept
-
-
-def encode(tokens: Tokens, spans: Sequence[Span], labels: Sequence[str]) -> IntArray:
-    """IOB2 tags [T] of flat spans: a token that overlaps a span belongs to it, the first is B.
-
-    A token that two spans share belongs to the first of them. Tags are those of
-    `metrics.iob2_spans`, with the label's index in `labels`; `IGNORED` where nothing is visible.
-    """
-    tags = np.where(tokens.is_visible, 0, IGNORED)
-    for span in spans:
-        overlaps = (tokens.starts < span.end) & (tokens.ends > span.start) & (tags == 0)
-        positions = np.flatnonzero(overlaps)
-        if len(positions):
-            label = labels.index(span.label)
-            tags[positions] = 2 + 2 * label
-            tags[positions[0]] = 1 + 2 * label
-    return tags
-
-
-def decode(tokens: Tokens, tags: IntArray, labels: Sequence[str]) -> list[Span]:
-    """The spans of IOB2 tags [T], read strictly; the tags of invisible tokens are passed over."""
-    visible = np.flatnonzero(tokens.is_visible)
-    starts, ends = tokens.starts[visible], tokens.ends[visible]
-    return [
-        Span(((int(starts[first]), int(ends[end - 1])),), labels[label])
-        for first, end, label in iob2_spans(tags[visible])
-    ]
-
-
-def perfect_spans(
-    document: Document, tokens: Tokens, policy: Policy, labels: Sequence[str]
-) -> tuple[list[Span], Counter[str]]:
-    """What a perfect tagger would predict, and the loss ledger: why it misses gold spans.
-
-    The ledger counts `gold` spans, `unknown_label` (not in `labels`), `discontinuous`, `nested` (or
-    crossing: left out by `policy`) and `boundary` (an end inside a sub-word, or at white space).
-    """
-    known = [span for span in document.spans if span.label in labels]
-    continuous = [span for span in known if span.is_continuous]
-    flat = flatten(continuous, policy)
-    perfect = decode(tokens, encode(tokens, flat, labels), labels)
-    ledger = Counter(
-        gold=len(document.spans),
-        unknown_label=len(document.spans) - len(known),
-        discontinuous=len(known) - len(continuous),
-        nested=len(continuous) - len(flat),
-        boundary=len(set(flat) - set(perfect)),
-    )
-    return perfect, ledger
 
 
 def windows(num_tokens: int, size: int, overlap: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Documents as model input: windows of sub-words, their tags, and batches of like length.
 
-Shape letters: B windows of a batch, L sub-words of its longest window, special ones included.
+Shape letters: B windows of a batch, L sub-words of its longest window, special ones included, T tokens of a
+document, M layers of tags.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from camembert_bio.evaluation import align
-from camembert_bio.evaluation.documents import Document, Span
+from camembert_bio.evaluation.documents import Document
+from camembert_bio.evaluation.layers import IGNORED, Layers, encode, spread
 from camembert_bio.evaluation.metrics import IntArray
+from camembert_bio.evaluation.recipe import Policy
 
 # Batches per bucket: enough to fill batches with like lengths, few enough to stay near a random order.
 _BATCHES_PER_BUCKET = 32
@@ -58,18 +60,27 @@ def encode_documents(documents: list[Document], tokenizer: Any, seq_length: int,
     return Encoded(documents, tokens, rows)
 
 
-def window_labels(encoded: Encoded, policy: align.Policy, labels: Sequence[str]) -> list[IntArray]:
-    """[L] of each window: the tags to learn. A token is learnt once, where it is most central."""
+def window_labels(encoded: Encoded, policy: Policy, layers: Layers) -> list[IntArray]:
+    """[L, M] of each window: the tags to learn. A token is learnt once, where it is most central."""
     tags = [
-        align.encode(tokens, _known(align.flatten(document.spans, policy), labels), labels)
+        encode(tokens, spread(document.spans, policy, layers), layers)
         for document, tokens in zip(encoded.documents, encoded.tokens, strict=True)
     ]
     rows = []
     for window in encoded.windows:
-        row = np.full(len(window.input_ids), align.IGNORED, dtype=np.int64)
+        row = np.full((len(window.input_ids), len(layers)), IGNORED, dtype=np.int64)
         row[1:-1] = tags[window.document][window.start : window.start + len(row) - 2]
-        rows.append(np.where(window.is_owned, row, align.IGNORED))
+        rows.append(np.where(window.is_owned[:, None], row, IGNORED))
     return rows
+
+
+def document_tags(encoded: Encoded, rows: Sequence[IntArray], num_layers: int) -> list[IntArray]:
+    """[T, M] of each document from [L, M] of each window: a token is read where it is most central."""
+    tags = [np.zeros((len(tokens), num_layers), dtype=np.int64) for tokens in encoded.tokens]
+    for window, row in zip(encoded.windows, rows, strict=True):
+        owned = np.flatnonzero(window.is_owned)
+        tags[window.document][window.start + owned - 1] = row[owned]
+    return tags
 
 
 def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> Iterator[IntArray]:
@@ -93,13 +104,9 @@ def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> Iter
         epoch += 1
 
 
-def pad(rows: Sequence[IntArray], value: int) -> torch.Tensor:
-    """[B, L] int64 of rows of unequal length, filled with `value` at their end."""
-    padded = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
+def pad(rows: Sequence[IntArray], value: int) -> IntArray:
+    """[B, L] or [B, L, M] of rows of unequal length, filled with `value` at their end."""
+    padded = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), value, dtype=np.int64)
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
-    return torch.from_numpy(padded)
-
-
-def _known(spans: Sequence[Span], labels: Sequence[str]) -> list[Span]:
-    return [span for span in spans if span.label in labels]
+    return padded

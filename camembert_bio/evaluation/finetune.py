@@ -1,7 +1,7 @@
 """Fine-tuning of one tagger: a plain loop, the best weights on validation, predictions on test.
 
 Everything random comes from the run's seed: the new head, the order of the batches, dropout.
-Shape letters: B windows of a batch, L sub-words of its longest window, K tags.
+Shape letters: B windows of a batch, L sub-words of its longest window, M layers of tags, K tags of a layer.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from camembert_bio import log
 from camembert_bio.errors import RunError
-from camembert_bio.evaluation import align
 from camembert_bio.evaluation.documents import Document, Span
-from camembert_bio.evaluation.examples import Encoded, pad, shuffled_batches, window_labels
+from camembert_bio.evaluation.examples import Encoded, document_tags, pad, shuffled_batches, window_labels
+from camembert_bio.evaluation.layers import IGNORED, Layers, decode, tag_names
 from camembert_bio.evaluation.metrics import IntArray, Mention, strict_scores
 from camembert_bio.evaluation.models import ModelFolder, load_tagger
 from camembert_bio.evaluation.recipe import Finetune
@@ -32,12 +32,12 @@ _PREDICT_TOKENS = 8192
 
 @dataclass(frozen=True)
 class Parts:
-    """The three parts of a task, tokenised for one model, and the task's labels."""
+    """The three parts of a task, tokenised for one model, and the layers of its tags."""
 
     train: Encoded
     validation: Encoded
     test: Encoded
-    labels: tuple[str, ...]
+    layers: Layers
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,6 @@ class Outcome:
     """`cpu`, or the name of the GPU."""
 
 
-def tag_names(labels: Sequence[str]) -> list[str]:
-    """The K tags in the order of `metrics.iob2_spans`: O, B-first, I-first, B-second, ..."""
-    return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
-
-
 def finetune(recipe: Finetune, model: ModelFolder, parts: Parts, seed: int, name: str) -> Outcome:
     """Fine-tune one model on one task with one seed, and predict the test documents.
 
@@ -70,25 +65,25 @@ def finetune(recipe: Finetune, model: ModelFolder, parts: Parts, seed: int, name
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        tagger = load_tagger(model, tag_names(parts.labels), seed).to(device)
+        tagger = load_tagger(model, tag_names(parts.layers), seed).to(device)
         best_step, history = _train(tagger, recipe, parts, seed, name)
     train_s = time.perf_counter() - started
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return Outcome(predict(tagger, parts.test, parts.labels), best_step, history, train_s, device_name)
+    return Outcome(predict(tagger, parts.test, parts.layers), best_step, history, train_s, device_name)
 
 
-def predict(tagger: Any, encoded: Encoded, labels: Sequence[str]) -> list[list[Span]]:
+def predict(tagger: Any, encoded: Encoded, layers: Layers) -> list[list[Span]]:
     """The spans that a tagger finds in each document; each token is read where it is most central."""
-    tags = [np.zeros(len(tokens), dtype=np.int64) for tokens in encoded.tokens]
-    order = np.argsort([len(window.input_ids) for window in encoded.windows], kind="stable")
+    inputs = [window.input_ids for window in encoded.windows]
+    rows = [np.empty(0, np.int64)] * len(inputs)
     tagger.eval()
     with torch.inference_mode():
-        for batch in _token_batches([encoded.windows[index] for index in order]):
-            predicted_BL = _logits(tagger, [window.input_ids for window in batch]).argmax(-1).cpu().numpy()
-            for window, row in zip(batch, predicted_BL, strict=True):
-                owned = np.flatnonzero(window.is_owned)
-                tags[window.document][window.start + owned - 1] = row[owned]
-    return [align.decode(tokens, row, labels) for tokens, row in zip(encoded.tokens, tags, strict=True)]
+        for batch in _token_batches(inputs):
+            logits_BLMK = _logits(tagger, [inputs[index] for index in batch], len(layers))
+            for index, row in zip(batch, logits_BLMK.argmax(-1).cpu().numpy(), strict=True):
+                rows[index] = row
+    tags = document_tags(encoded, rows, len(layers))
+    return [decode(tokens, row, layers) for tokens, row in zip(encoded.tokens, tags, strict=True)]
 
 
 def mentions(documents: Sequence[Document], spans: Sequence[Sequence[Span]]) -> list[Mention]:
@@ -102,7 +97,7 @@ def mentions(documents: Sequence[Document], spans: Sequence[Sequence[Span]]) -> 
 
 def _train(tagger: Any, recipe: Finetune, parts: Parts, seed: int, name: str) -> tuple[int, list[dict[str, float]]]:
     """Train, and leave the weights of the best evaluation in `tagger`; of equal ones, the latest."""
-    labels = window_labels(parts.train, recipe.policy, parts.labels)
+    labels = window_labels(parts.train, recipe.policy, parts.layers)
     batches = shuffled_batches([len(row) for row in labels], recipe.batch_size, seed)
     groups = decay_groups(tagger, recipe.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
@@ -143,13 +138,13 @@ def rate_factor(step: int, recipe: Finetune) -> float:
 def _step(
     tagger: Any, rows: list[IntArray], labels: list[IntArray], optimizer: torch.optim.Optimizer, recipe: Finetune
 ) -> torch.Tensor:
-    """One update; returns the mean cross-entropy over the batch's learnt tokens, on the device."""
+    """One update; returns the cross-entropy, summed over layers, as a mean over the batch's learnt tokens."""
     tagger.train()
-    logits_BLK = _logits(tagger, rows)
-    labels_BL = pad(labels, align.IGNORED).to(logits_BLK.device)
-    total = F.cross_entropy(logits_BLK.flatten(0, 1), labels_BL.flatten(), ignore_index=align.IGNORED, reduction="sum")
+    labels_BLM = torch.from_numpy(pad(labels, IGNORED)).to(tagger.device)
+    logits_BLMK = _logits(tagger, rows, labels_BLM.shape[-1])
+    total = F.cross_entropy(logits_BLMK.flatten(0, 2), labels_BLM.flatten(), ignore_index=IGNORED, reduction="sum")
     # A window of white space alone has nothing to learn: its loss is 0, not 0 / 0.
-    loss = total / (labels_BL != align.IGNORED).sum().clamp(min=1)
+    loss = total / (labels_BLM[..., 0] != IGNORED).sum().clamp(min=1)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(tagger.parameters(), recipe.max_grad_norm)
@@ -157,31 +152,31 @@ def _step(
     return loss.detach()
 
 
-def _logits(tagger: Any, rows: list[IntArray]) -> torch.Tensor:
-    """[B, L, K] fp32, on the tagger's device."""
-    input_ids_BL = pad(rows, tagger.config.pad_token_id)
+def _logits(tagger: Any, rows: list[IntArray], num_layers: int) -> torch.Tensor:
+    """[B, L, M, K] fp32, on the tagger's device."""
+    input_ids_BL = torch.from_numpy(pad(rows, tagger.config.pad_token_id))
     lengths_B1 = torch.tensor([[len(row)] for row in rows])
     mask_BL = (torch.arange(input_ids_BL.shape[1]) < lengths_B1).long()
     logits: torch.Tensor = tagger(
         input_ids=input_ids_BL.to(tagger.device), attention_mask=mask_BL.to(tagger.device)
     ).logits
-    return logits
+    return logits.view(*logits.shape[:2], num_layers, -1)
 
 
-def _token_batches(windows: Sequence[Any]) -> list[list[Any]]:
-    """Windows, sorted by length, in batches of at most `_PREDICT_TOKENS` sub-words with padding."""
-    batches: list[list[Any]] = []
-    for window in windows:
-        if batches and (len(batches[-1]) + 1) * len(window.input_ids) <= _PREDICT_TOKENS:
-            batches[-1].append(window)
+def _token_batches(rows: Sequence[IntArray]) -> list[list[int]]:
+    """Indices of the rows, shortest first, in batches of at most `_PREDICT_TOKENS` sub-words with padding."""
+    batches: list[list[int]] = []
+    for index in np.argsort([len(row) for row in rows], kind="stable").tolist():
+        if batches and (len(batches[-1]) + 1) * len(rows[index]) <= _PREDICT_TOKENS:
+            batches[-1].append(index)
         else:
-            batches.append([window])
+            batches.append([index])
     return batches
 
 
 def _validation_f1(tagger: Any, parts: Parts) -> float:
     documents = parts.validation.documents
-    found = predict(tagger, parts.validation, parts.labels)
+    found = predict(tagger, parts.validation, parts.layers)
     gold = mentions(documents, [document.spans for document in documents])
     return strict_scores(gold, mentions(documents, found)).micro.f1
 

@@ -37,7 +37,7 @@ class Row:
     pred: Sequence[Span]
     """What the tagger found."""
     perfect: Sequence[Span]
-    """What a perfect tagger under the run's policy would find (`align.perfect_spans`)."""
+    """What a perfect tagger under the run's policy would find (`ceiling.perfect_spans`)."""
 
 
 def write_predictions(folder: Path, run_id: str, rows: Sequence[Row]) -> None:

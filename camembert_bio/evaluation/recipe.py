@@ -16,6 +16,8 @@ from pydantic import Field
 
 from camembert_bio import config
 
+Policy = Literal["flat-outermost", "flat-longest", "per-label"]
+
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -54,8 +56,9 @@ class Finetune:
     """The tasks."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(min_length=1)] = tuple(range(10))
     """One run a seed, for the new head, the order of the batches and dropout. Ten: stated; which ones: assumed."""
-    policy: Literal["flat-outermost", "flat-longest"] = "flat-outermost"
-    """Which of nested entities the tagger learns: the outermost (stated), or the longest of any that overlap."""
+    policy: Policy = "flat-outermost"
+    """Which of nested entities the tagger learns: the outermost (stated); the longest of any that overlap; or, with
+    tags for each label of its own, all of them."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     """AdamW's peak learning rate (stated)."""
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.224

@@ -94,7 +94,7 @@ def _task_section(models: dict[str, list[Result]]) -> list[str]:
         *_differences(models),
         "What a perfect tagger loses, in entities:",
         _table(
-            ("model", "gold", "kept", "nested", "discontinuous", "boundary", "unknown label"),
+            ("model", "gold", "kept", "nested", "discontinuous", "boundary", "window", "unknown label"),
             [(model, *_ledger_cells(runs[0].ledger)) for model, runs in models.items()],
         ),
     ]
@@ -123,7 +123,7 @@ def _score_cells(model: str, runs: Sequence[Result]) -> tuple[str, ...]:
 
 
 def _ledger_cells(ledger: Ledger) -> tuple[str, ...]:
-    lost = (ledger.nested, ledger.discontinuous, ledger.boundary, ledger.unknown_label)
+    lost = (ledger.nested, ledger.discontinuous, ledger.boundary, ledger.window, ledger.unknown_label)
     return tuple(str(count) for count in (ledger.gold, ledger.gold - sum(lost), *lost))
 
 

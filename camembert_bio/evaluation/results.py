@@ -26,13 +26,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Annotated entities, and those of them that a perfect tagger loses, by reason (`align.perfect_spans`)."""
+    """Annotated entities, and those of them that a perfect tagger loses, by reason (`ceiling.perfect_spans`)."""
 
     gold: int
     nested: int
     discontinuous: int
     boundary: int
     unknown_label: int
+    window: int
 
 
 @dataclass(frozen=True)

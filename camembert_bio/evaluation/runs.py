@@ -12,13 +12,11 @@ import itertools
 import json
 import logging
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camembert_bio import __version__, config, files
 from camembert_bio.errors import Mistakes, UserError
-from camembert_bio.evaluation.align import perfect_spans
 from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import Finetune, protocol
 from camembert_bio.evaluation.report import write_report
@@ -106,12 +104,14 @@ def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> None:
         return
     from camembert_bio.evaluation.examples import encode_documents
     from camembert_bio.evaluation.finetune import Parts, finetune
+    from camembert_bio.evaluation.layers import tag_layers
 
     train, validation, test = (
         encode_documents(documents, model.tokenizer, recipe.seq_length, recipe.window_overlap)
         for documents in (task.train, task.validation, task.test)
     )
-    parts = Parts(train, validation, test, task.labels)
+    layers = tag_layers(recipe.policy, task.labels, [*task.train, *task.validation, *task.test])
+    parts = Parts(train, validation, test, layers)
     for seed in due:
         outcome = finetune(recipe, model, parts, seed, f"{task.name} {model.name} seed {seed}")
         result = _save(folders[seed], _result(recipe, task, model, seed), ids[seed], parts, outcome)
@@ -149,13 +149,11 @@ def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> 
 
 def _save(folder: Path, result: dict[str, Any], identity: str, parts: Parts, outcome: Outcome) -> dict[str, Any]:
     """Write a run's folder, whole, in the place of any that stood there; returns `result.json`'s content."""
-    policy = result["protocol"]["policy"]
-    ledger: Counter[str] = Counter()
-    rows = []
-    for document, tokens, pred in zip(parts.test.documents, parts.test.tokens, outcome.predictions, strict=True):
-        perfect, losses = perfect_spans(document, tokens, policy, parts.labels)
-        ledger.update(losses)
-        rows.append(Row(document.id, document.spans, pred, perfect))
+    from camembert_bio.evaluation.ceiling import perfect_spans
+
+    perfect, ledger = perfect_spans(parts.test, result["protocol"]["policy"], parts.layers)
+    found = zip(parts.test.documents, outcome.predictions, perfect, strict=True)
+    rows = [Row(document.id, document.spans, pred, best) for document, pred, best in found]
     result = {
         **result,
         "id": identity,

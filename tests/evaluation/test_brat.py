@@ -83,6 +83,14 @@ def test_a_file_without_its_other_half(tmp_path, lacks, has):
         read_brat(tmp_path)
 
 
+def test_a_readme_is_no_document(tmp_path):
+    write(tmp_path, "abc", "")
+    (tmp_path / "README.txt").write_text("Licence: MIT")
+    assert [document.id for document in read_brat(tmp_path)] == ["a"]
+    write(tmp_path, "abc", "", name="README")
+    assert [document.id for document in read_brat(tmp_path)] == ["README", "a"]
+
+
 def test_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match=r"holds no \.txt and \.ann files"):
         read_brat(tmp_path)

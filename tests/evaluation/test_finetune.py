@@ -7,10 +7,11 @@ import torch
 
 from camembert_bio import config
 from camembert_bio.errors import RunError
-from camembert_bio.evaluation import align
+from camembert_bio.evaluation.ceiling import perfect_spans
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.examples import encode_documents, pad, shuffled_batches, window_labels
 from camembert_bio.evaluation.finetune import Parts, finetune, mentions, predict, rate_factor
+from camembert_bio.evaluation.layers import IGNORED, encode, tag_layers
 from camembert_bio.evaluation.metrics import strict_scores
 from camembert_bio.evaluation.models import open_model
 from camembert_bio.evaluation.recipe import Finetune
@@ -31,7 +32,10 @@ def model(model_folder):
 def parts(recipe, tokenizer):
     data = load_task(recipe.tasks[0])
     encoded = [encode_documents(part, tokenizer, 64, 16) for part in (data.train, data.validation, data.test)]
-    return Parts(*encoded, data.labels)
+    return Parts(*encoded, (data.labels,))
+
+
+LAYERS = (("CHEM",),)
 
 
 def long_document():
@@ -75,25 +79,25 @@ def test_a_perfect_tagger_reaches_the_ceiling_over_windows(tokenizer):
     encoded = encode_documents([document], tokenizer, 512, 128)
     assert len(encoded.tokens[0]) > 1500
     assert len(encoded.windows) == 4
-    perfect, _ = align.perfect_spans(document, encoded.tokens[0], "flat-outermost", ["CHEM"])
-    assert tuple(perfect) == document.spans
-    tags = np.maximum(align.encode(encoded.tokens[0], document.spans, ["CHEM"]), 0)
+    perfect, _ = perfect_spans(encoded, "flat-outermost", LAYERS)
+    assert perfect == [list(document.spans)]
+    tags = np.maximum(encode(encoded.tokens[0], [document.spans], LAYERS)[:, 0], 0)
     # With 128 shared tokens every token is at least 63 tokens inside one of its windows, and some hardly more.
-    assert predict(Oracle(encoded, tags, 3, reach=63), encoded, ["CHEM"]) == [perfect]
-    assert predict(Oracle(encoded, tags, 3, reach=68), encoded, ["CHEM"]) != [perfect]
+    assert predict(Oracle(encoded, tags, 3, reach=63), encoded, LAYERS) == perfect
+    assert predict(Oracle(encoded, tags, 3, reach=68), encoded, LAYERS) != perfect
 
 
 def test_each_token_is_learnt_once(tokenizer):
     document = long_document()
     encoded = encode_documents([document], tokenizer, 64, 16)
-    rows = window_labels(encoded, "flat-outermost", ["CHEM"])
-    tags = align.encode(encoded.tokens[0], document.spans, ["CHEM"])
-    learnt = np.concatenate([row[row != align.IGNORED] for row in rows])
-    assert learnt.tolist() == tags[tags != align.IGNORED].tolist()
+    rows = [row[:, 0] for row in window_labels(encoded, "flat-outermost", LAYERS)]
+    tags = encode(encoded.tokens[0], [document.spans], LAYERS)
+    learnt = np.concatenate([row[row != IGNORED] for row in rows])
+    assert learnt.tolist() == tags[tags != IGNORED].tolist()
     for window, row in zip(encoded.windows, rows, strict=True):
         assert len(row) == len(window.input_ids) <= 64
         assert (window.input_ids[0], window.input_ids[-1]) == (5, 6)
-        assert row[0] == row[-1] == align.IGNORED
+        assert row[0] == row[-1] == IGNORED
 
 
 def test_a_document_without_text_is_passed_over(tokenizer):
@@ -101,7 +105,7 @@ def test_a_document_without_text_is_passed_over(tokenizer):
     assert {window.document for window in encoded.windows} == {1}
     tags = np.zeros(len(encoded.tokens[1]), dtype=int)
     oracle = Oracle(encoded, tags, 3, reach=0)
-    assert predict(oracle, encoded, ["CHEM"]) == [[], []]
+    assert predict(oracle, encoded, LAYERS) == [[], []]
 
 
 def test_batches_show_every_window_once_an_epoch():
@@ -129,9 +133,18 @@ def test_the_learning_rate_rises_then_falls(recipe_values):
     assert [rate_factor(step, only_warmup) for step in range(3)] == [0.0, 0.5, 0.0]
 
 
-def test_a_tiny_set_is_learnt_by_heart(recipe_values, model, parts):
-    values = {**recipe_values, "max_steps": 120, "evaluate_every": 40, "learning_rate": 3e-3, "warmup_ratio": 0.1}
-    known = Parts(parts.train, parts.train, parts.train, parts.labels)
+@pytest.mark.parametrize("policy", ["flat-outermost", "per-label"])
+def test_a_tiny_set_is_learnt_by_heart(recipe_values, model, parts, policy):
+    values = {
+        **recipe_values,
+        "policy": policy,
+        "max_steps": 120,
+        "evaluate_every": 40,
+        "learning_rate": 3e-3,
+        "warmup_ratio": 0.1,
+    }
+    layers = tag_layers(policy, ["CHEM", "DISO"], parts.train.documents)
+    known = Parts(parts.train, parts.train, parts.train, layers)
     outcome = finetune(config.build(Finetune, values), model, known, seed=0, name="test")
     documents = parts.train.documents
     gold = mentions(documents, [document.spans for document in documents])
@@ -155,7 +168,7 @@ def test_a_seed_repeats_and_leaves_the_generators_alone(recipe, model, parts):
 def test_the_best_weights_are_those_that_predict(recipe_values, model, parts):
     # A rate that only rises teaches first, then ruins: the last evaluation is not the best one.
     values = {**recipe_values, "max_steps": 60, "evaluate_every": 10, "learning_rate": 3e-1, "warmup_ratio": 1.0}
-    twice = Parts(parts.train, parts.validation, parts.validation, parts.labels)
+    twice = Parts(parts.train, parts.validation, parts.validation, parts.layers)
     outcome = finetune(config.build(Finetune, values), model, twice, seed=0, name="test")
     documents = parts.validation.documents
     gold = mentions(documents, [document.spans for document in documents])

@@ -4,11 +4,11 @@ from seqeval.metrics import f1_score
 from seqeval.metrics.v1 import precision_recall_fscore_support
 from seqeval.scheme import IOB2, Entities
 
-from camembert_bio.evaluation.finetune import tag_names
+from camembert_bio.evaluation.layers import tag_names
 from camembert_bio.evaluation.metrics import Counts, iob2_scores, iob2_spans, strict_scores
 
 LABELS = ("ANAT", "CHEM", "DISO")
-TAGS = tag_names(LABELS)
+TAGS = tag_names((tuple(LABELS),))
 
 
 def random_sequences(count, seed):

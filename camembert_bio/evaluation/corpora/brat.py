@@ -26,11 +26,13 @@ _BREAKS = re.compile(r"[\r\n\t]+")
 def read_brat(folder: Path) -> list[Document]:
     """Every document below `folder`, sorted by id (its path from `folder`, without suffix).
 
-    Raises `UserError` naming file and line on what cannot be read exactly.
+    A `README.txt` without annotations is no document. Raises `UserError` naming file and line on what cannot be
+    read exactly.
     """
     paths = files.below(folder)
-    texts = {path.with_suffix("") for path in paths if path.suffix == ".txt"}
     annotations = {path.with_suffix("") for path in paths if path.suffix == ".ann"}
+    texts = {path.with_suffix("") for path in paths if path.suffix == ".txt"}
+    texts -= {stem for stem in texts - annotations if stem.name == "README"}
     if not texts and not annotations:
         raise UserError(f"{folder} holds no .txt and .ann files; give a folder of brat documents")
     for stem in sorted(texts ^ annotations):
