@@ -1,6 +1,6 @@
 """One micro-batch: windows read from the shards, their targets chosen, as tensors.
 
-Shape letters: B rows, L positions (`seq_length`), K target positions.
+Shape letters: B rows, L positions (`seq_length`), P segments with each row's padding, K target positions.
 """
 
 from __future__ import annotations
@@ -10,22 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from camembert_bio.data.hashing import I64
 from camembert_bio.data.masking import Masking
 from camembert_bio.data.order import Draws
-from camembert_bio.data.packing import NUM_ADDED
+from camembert_bio.data.rows import Rows
 from camembert_bio.data.windows import WindowTable
 from camembert_bio.shards.format import Ids
 from camembert_bio.shards.vocabulary import Vocabulary
 
 Objective = Literal["masked", "causal"]
 """What is predicted: the tokens that masking chose, or at each position the one that follows."""
-
-FILLER = -1
-"""The window of a row that only keeps a batch's shape: `<s> </s>` and padding, no target."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,8 @@ class Batch:
     """int64 [B, L], corrupted by masking, or as they stand in the shards for the causal objective."""
     segment_ids: torch.Tensor
     """int32 [B, L]: 1, 2, ... by segment in each row, 0 on padding."""
+    cu_seqlens: torch.Tensor
+    """int32 [P + 1]: where each segment, and each row's padding, begins in the flattened [B * L], then B * L."""
     position_ids: torch.Tensor
     """int64 [B, L]: from 0 in each segment, 0 on padding. A model that counts from elsewhere adds its first."""
     target_positions: torch.Tensor
@@ -54,12 +51,19 @@ class Batch:
         """K: what this micro-batch adds to the step's number of predicted tokens."""
         return len(self.target_labels)
 
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory of the host, from which `to` copies without being waited for.
+
+        Torch keeps that memory from being used again until the copy is done, also when the batch is gone.
+        """
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in TENSORS})
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors on a device."""
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in TENSORS})
 
 
-TENSORS = ("input_ids", "segment_ids", "position_ids", "target_positions", "target_labels", "sources")
+TENSORS = ("input_ids", "segment_ids", "cu_seqlens", "position_ids", "target_positions", "target_labels", "sources")
 """The tensors of a `Batch`."""
 
 
@@ -74,68 +78,29 @@ class Collator:
     masking: Masking | None
     """None for the causal objective."""
 
-    def read(self, windows: I64) -> I64:
-        """The ids of windows, before masking: [B, L]."""
-        table, vocabulary = self.table, self.vocabulary
-        rows = np.full((len(windows), table.seq_length), vocabulary.pad_id, dtype=np.int64)
-        rows[windows == FILLER, :2] = vocabulary.bos_id, vocabulary.eos_id
-        first = table.offsets[windows]
-        counts = np.where(windows == FILLER, 0, table.offsets[windows + 1] - first)
-        row = np.repeat(np.arange(len(windows)), counts)
-        head = (np.cumsum(counts) - counts)[row]  # the first segment of the same row
-        segments = first[row] + np.arange(len(row)) - head
-        length = table.length[segments].astype(np.int64)
-        place = np.cumsum(length + NUM_ADDED) - length - NUM_ADDED
-        place += row * table.seq_length - place[head]
-        flat = rows.reshape(-1)
-        flat[place] = vocabulary.bos_id
-        flat[place + length + 1] = vocabulary.eos_id
-        copies = np.stack([table.shard[windows][row], table.start[segments], place + 1, length], axis=1)
-        for shard, start, target, size in copies.tolist():
-            flat[target : target + size] = self.shards[shard][start : start + size]
-        return rows
+    def batches(self, draws: Draws, rows: Rows, size: int, mlm_probability: float) -> list[Batch]:
+        """The batches of `size` of some samples and their rows; the causal objective has no use for the probability."""
+        ids = rows.read(self.shards, self.vocabulary)
+        return [
+            self._batch(draws.part(first, size), rows.part(first, size), ids[first : first + size], mlm_probability)
+            for first in range(0, len(rows), size)
+        ]
 
-    def batch(self, draws: Draws, mlm_probability: float) -> Batch:
-        """The batch of some samples, in their order; `mlm_probability` says nothing to the causal objective."""
-        ids_BL = self.read(draws.window)
-        segments_BL, positions_BL = segments_of(ids_BL, self.vocabulary)
-        real_B = draws.window != FILLER
+    def _batch(self, draws: Draws, rows: Rows, ids_BL: Ids, mlm_probability: float) -> Batch:
         if self.masking is None:
-            inputs_BL, targets_K = ids_BL, _followed(segments_BL, real_B)
+            inputs_BL, targets_K = ids_BL, rows.followed()
             labels_K = ids_BL.reshape(-1)[targets_K + 1]
         else:
-            inputs_BL, chosen_BL = self.masking.apply(ids_BL, draws.epoch, draws.draw, mlm_probability)
-            targets_K = np.flatnonzero(chosen_BL)
+            inputs_BL, targets_K = self.masking.apply(ids_BL, draws.epoch, draws.draw, mlm_probability)
             labels_K = ids_BL.reshape(-1)[targets_K]
         return Batch(
-            input_ids=torch.from_numpy(inputs_BL),
-            segment_ids=torch.from_numpy(segments_BL),
-            position_ids=torch.from_numpy(positions_BL),
+            input_ids=torch.from_numpy(inputs_BL.astype(np.int64)),
+            segment_ids=torch.from_numpy(rows.segment_ids()),
+            cu_seqlens=torch.from_numpy(rows.cu_seqlens()),
+            position_ids=torch.from_numpy(rows.position_ids()),
             target_positions=torch.from_numpy(targets_K),
-            target_labels=torch.from_numpy(labels_K),
+            target_labels=torch.from_numpy(labels_K.astype(np.int64)),
             sources=torch.from_numpy(self.table.source_of(draws.window)),
             causal=self.masking is None,
-            num_tokens=int(np.count_nonzero(segments_BL[real_B])),
+            num_tokens=rows.num_tokens,
         )
-
-
-def _followed(segments_BL: npt.NDArray[np.int32], real_B: npt.NDArray[np.bool_]) -> I64:
-    """Flat positions [K] whose next position is in the same segment, those of fillers left out."""
-    followed_BL = np.zeros(segments_BL.shape, dtype=bool)
-    followed_BL[:, :-1] = (segments_BL[:, :-1] == segments_BL[:, 1:]) & (segments_BL[:, :-1] > 0) & real_B[:, None]
-    return np.flatnonzero(followed_BL)
-
-
-def segments_of(input_ids_BL: I64, vocabulary: Vocabulary) -> tuple[npt.NDArray[np.int32], I64]:
-    """Segment ids int32 and position ids int64, both [B, L], from the ids alone (see `Batch`).
-
-    `<s>` opens each segment and stands nowhere else, for special ids do not occur in shards.
-    """
-    begins_BL = input_ids_BL == vocabulary.bos_id
-    padding_BL = input_ids_BL == vocabulary.pad_id
-    segments_BL = np.cumsum(begins_BL, axis=1, dtype=np.int32)
-    segments_BL[padding_BL] = 0
-    places = np.arange(input_ids_BL.shape[1], dtype=np.int64)
-    positions_BL = places - np.maximum.accumulate(begins_BL * places, axis=1)
-    positions_BL[padding_BL] = 0
-    return segments_BL, positions_BL

@@ -9,16 +9,19 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
-from camembert_bio.data.batch import FILLER, Batch, Collator, Objective
+from camembert_bio.data.batch import Batch, Collator, Objective
 from camembert_bio.data.hashing import key, permute
 from camembert_bio.data.masking import masking
 from camembert_bio.data.order import Draws, Order, accumulation_steps
+from camembert_bio.data.rows import FILLER, Rows, lay_out
 from camembert_bio.data.windows import WindowTable, load_windows, split_shards
 from camembert_bio.errors import UserError, nearest
 from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus
@@ -27,6 +30,8 @@ EVALUATION_MLM_PROBABILITY = 0.15
 """Of held-out evaluation, whatever the training rate, so that runs can be compared."""
 
 _EVALUATION_SEED = 0
+_LAID_OUT_AHEAD = 4096
+"""Windows that a rank works out the places of at once: a few hundred bytes each."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,14 @@ class Loader:
     repeats: Mapping[str, float] = field(default_factory=dict)
     """How often an epoch reads each source; 1 where it is not named."""
     split: str = TRAIN
+    num_threads: int = 1
+    """Threads that make batches ahead of the one in use, each a step at a time."""
+    pin_memory: bool = False
+    """Make batches in page-locked memory, which a GPU copies from while it works."""
 
     def __post_init__(self) -> None:
         accumulation_steps(self.global_batch_size, self.micro_batch_size, self.world_size)
-        _ = self.order, self._collator  # found before the first step, and not by two threads at once
+        _ = self.order, self.collator  # found before the first step, and not by two threads at once
 
     @functools.cached_property
     def table(self) -> WindowTable:
@@ -76,7 +85,8 @@ class Loader:
         return Order(self.table, self.seed, self.repeats, self.global_batch_size, self.first_step, self.first_sample)
 
     @functools.cached_property
-    def _collator(self) -> Collator:
+    def collator(self) -> Collator:
+        """What makes batches of windows."""
         return _new_collator(self.corpus, self.split, self.table, self.seed, self.objective, self.whole_word)
 
     def mask_rate(self, step: int) -> float:
@@ -85,24 +95,42 @@ class Loader:
 
     def batch(self, step: int) -> list[Batch]:
         """The rank's micro-batches of a step, in the order in which they are accumulated."""
-        draws = self.order.share(step, self.rank, self.world_size)
-        rate = self.mask_rate(step)
-        return [
-            self._collator.batch(_rows(draws, first, self.micro_batch_size), rate)
-            for first in range(0, len(draws.window), self.micro_batch_size)
-        ]
+        return self._make(step, next(self.samples(step, 1)))
 
     def iterate(self, first_step: int) -> Iterator[list[Batch]]:
-        """`batch(first_step)`, `batch(first_step + 1)`, ... without end, one step ahead in a thread.
+        """`batch(first_step)`, `batch(first_step + 1)`, ... without end, made ahead in threads.
 
-        Closing the iterator ends the thread.
+        Closing the iterator ends the threads.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
-            ahead = thread.submit(self.batch, first_step)
-            for step in itertools.count(first_step + 1):
-                ready = ahead.result()
-                ahead = thread.submit(self.batch, step)
+        samples = self.samples(first_step, math.ceil(_LAID_OUT_AHEAD * self.world_size / self.global_batch_size))
+        with self._threads() as threads:
+            made = (threads.submit(self._make, *each) for each in zip(itertools.count(first_step), samples))
+            ahead = deque(itertools.islice(made, self.num_threads + 1))
+            while True:
+                ready = ahead.popleft().result()
+                ahead.append(next(made))
                 yield ready
+
+    def samples(self, first_step: int, num_ahead: int) -> Iterator[tuple[Draws, Rows]]:
+        """The rank's samples of each step from the first on, and their rows, worked out `num_ahead` steps at once."""
+        count = self.global_batch_size // self.world_size
+        for step in itertools.count(first_step, num_ahead):
+            draws = self.order.shares(step, num_ahead, self.rank, self.world_size)
+            rows = lay_out(self.table, draws.window)
+            for first in range(0, len(rows), count):
+                yield draws.part(first, count), rows.part(first, count)
+
+    def _make(self, step: int, samples: tuple[Draws, Rows]) -> list[Batch]:
+        """The micro-batches of a step from its samples."""
+        batches = self.collator.batches(*samples, self.micro_batch_size, self.mask_rate(step))
+        return [batch.pin_memory() for batch in batches] if self.pin_memory else batches
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if not self.pin_memory:
+            return ThreadPoolExecutor(self.num_threads, thread_name_prefix="batches")
+        # A new thread's device is the first one, where pinning would take memory from another rank.
+        device = torch.accelerator.current_device_index()
+        return ThreadPoolExecutor(self.num_threads, "batches", torch.accelerator.set_device_index, (device,))
 
 
 @dataclass(frozen=True)
@@ -132,17 +160,18 @@ class EvaluationLoader:
     split: str = VALIDATION
 
     def __post_init__(self) -> None:
-        _ = self._collator, self._windows
+        _ = self.collator, self._windows
 
     @functools.cached_property
-    def _collator(self) -> Collator:
+    def collator(self) -> Collator:
+        """What makes batches of windows."""
         table = load_windows(self.corpus, self.split, self.seq_length)
         return _new_collator(self.corpus, self.split, table, _EVALUATION_SEED, self.objective, self.whole_word)
 
     @functools.cached_property
     def _windows(self) -> range:
         """The windows that a pass without `max_windows` reads."""
-        table = self._collator.table
+        table = self.collator.table
         if self.source is None:
             return range(len(table))
         if self.source not in table.sources:
@@ -156,7 +185,7 @@ class EvaluationLoader:
     @property
     def sources(self) -> tuple[str, ...]:
         """The sources that have windows in the split; `Batch.sources` are indices of them."""
-        return self._collator.table.sources
+        return self.collator.table.sources
 
     @property
     def num_windows(self) -> int:
@@ -171,7 +200,9 @@ class EvaluationLoader:
         size = self.micro_batch_size
         for index in range(len(self)):
             first = (index * self.world_size + self.rank) * size
-            yield self._collator.batch(self._draws(first), EVALUATION_MLM_PROBABILITY)
+            draws = self._draws(first)
+            rows = lay_out(self.collator.table, draws.window)
+            yield from self.collator.batches(draws, rows, size, EVALUATION_MLM_PROBABILITY)
 
     def _draws(self, first: int) -> Draws:
         """The samples of the batch that begins at a place of the permutation, fillers after its end.
@@ -192,7 +223,3 @@ def _new_collator(
     tokens = [shard.input_ids for _, shard in split_shards(corpus, split)]
     masked = masking(corpus.vocabulary, seed, whole_word) if objective == "masked" else None
     return Collator(table, tokens, corpus.vocabulary, masked)
-
-
-def _rows(draws: Draws, first: int, count: int) -> Draws:
-    return Draws(*(values[first : first + count] for values in draws))

@@ -1,6 +1,6 @@
 """Masked-LM corruption as a pure function of (seed, epoch, draw, position).
 
-Shape letters: B rows of a batch, L positions, V vocabulary.
+Shape letters: B rows of a batch, L positions, W words, K chosen tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from camembert_bio.data import words
 from camembert_bio.data.hashing import I64, draw, key
+from camembert_bio.shards.format import Ids
 from camembert_bio.shards.vocabulary import Vocabulary
 
 Flags = npt.NDArray[np.bool_]
@@ -35,8 +36,8 @@ class Masking:
     """Ids that a random token is drawn from: all but the special ones."""
     mask_id: int
 
-    def apply(self, input_ids_BL: I64, epoch_B: I64, draw_B: I64, mlm_probability: float) -> tuple[I64, Flags]:
-        """The corrupted ids [B, L] and which positions were chosen [B, L].
+    def apply(self, input_ids_BL: Ids, epoch_B: I64, draw_B: I64, mlm_probability: float) -> tuple[Ids, I64]:
+        """The corrupted ids [B, L], and where a token was chosen: places [K] in the flattened [B * L], ascending.
 
         Each word is chosen with `mlm_probability`, and whether its tokens become `<mask>`, random
         or stay is decided once for the word; each token of a random word is drawn on its own.
@@ -44,33 +45,45 @@ class Masking:
         Special ids, `<unk>` among them, are never chosen. A row, or a batch, may have no chosen
         position: whoever divides by the step's number of targets guards against zero.
         """
+        seq_length = input_ids_BL.shape[1]
         kinds_BL = self.kinds.take(input_ids_BL)
-        keys_B1 = draw(draw(key(self.seed, "mask", input_ids_BL.shape[1]), epoch_B), draw_B)[:, None]
-        bits_BL = draw(keys_B1, self._word_of(kinds_BL))
-        chosen_BL = (bits_BL >> _HALF) < round(mlm_probability * 2**32)
-        chosen_BL &= (kinds_BL & words.SPECIAL) == 0
-        rows, columns = np.nonzero(chosen_BL)
-        fate = bits_BL[rows, columns] & _LOW
+        keys_B = draw(draw(key(self.seed, "mask", seq_length), epoch_B), draw_B)
+        first_W = np.flatnonzero(self._word_starts(kinds_BL))
+        row_W, column_W = np.divmod(first_W, seq_length)
+        bits_W = draw(keys_B[row_W], column_W)
+        chosen = np.flatnonzero((bits_W >> _HALF) < round(mlm_probability * 2**32))
+        places_K, of_K = _tokens(first_W, input_ids_BL.size, chosen)
+        ordinary = (kinds_BL.reshape(-1)[places_K] & words.SPECIAL) == 0
+        places_K, fate_K = places_K[ordinary], bits_W[of_K[ordinary]] & _LOW
         corrupted_BL = input_ids_BL.copy()
-        masked = fate < _MASK_BELOW
-        corrupted_BL[rows[masked], columns[masked]] = self.mask_id
-        random = ~masked & (fate < _RANDOM_BELOW)
-        rows, columns = rows[random], columns[random]
+        flat = corrupted_BL.reshape(-1)
+        masked = fate_K < _MASK_BELOW
+        flat[places_K[masked]] = self.mask_id
+        random = places_K[~masked & (fate_K < _RANDOM_BELOW)]
+        rows, columns = np.divmod(random, seq_length)
         # Counters from L on are no word's: the token's bits are independent of its word's.
-        token_bits = draw(keys_B1[rows, 0], columns + input_ids_BL.shape[1]) >> _HALF
-        corrupted_BL[rows, columns] = self.ordinary_ids[(token_bits * len(self.ordinary_ids)) >> _HALF]
-        return corrupted_BL, chosen_BL
+        token_bits = draw(keys_B[rows], columns + seq_length) >> _HALF
+        flat[random] = self.ordinary_ids[(token_bits * len(self.ordinary_ids)) >> _HALF]
+        return corrupted_BL, places_K
 
-    def _word_of(self, kinds_BL: words.Kinds) -> npt.NDArray[np.integer]:
-        """The first position of the word that each position belongs to: [B, L].
+    def _word_starts(self, kinds_BL: words.Kinds) -> Flags:
+        """Whether a word, or without `whole_word` a token, begins at each position: [B, L].
 
         No word runs across a special id: it opens one, of which the pieces after it may be chosen.
         """
-        positions = np.arange(kinds_BL.shape[1], dtype=np.int32)
         if not self.whole_word:
-            return np.broadcast_to(positions, kinds_BL.shape)
+            return np.ones(kinds_BL.shape, dtype=bool)
         starts = words.word_starts(kinds_BL) | ((kinds_BL & words.SPECIAL) > 0)
-        return np.maximum.accumulate(starts * positions, axis=1)
+        starts[:, 0] = True
+        return starts
+
+
+def _tokens(first_W: I64, size: int, chosen: I64) -> tuple[I64, I64]:
+    """The places of the tokens of chosen words, and the word of each: both [K]. Words end where the next begins."""
+    counts = np.append(first_W, size)[chosen + 1] - first_W[chosen]
+    before = np.cumsum(counts) - counts
+    places = np.arange(counts.sum()) + np.repeat(first_W[chosen] - before, counts)
+    return places, np.repeat(chosen, counts)
 
 
 def masking(vocabulary: Vocabulary, seed: int, whole_word: bool) -> Masking:

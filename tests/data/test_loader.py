@@ -1,10 +1,11 @@
+import math
 import threading
 
 import numpy as np
 import pytest
 import torch
 
-from camembert_bio.data.batch import TENSORS, Batch, segments_of
+from camembert_bio.data.batch import TENSORS, Batch
 from camembert_bio.data.loader import EvaluationLoader, Loader
 from camembert_bio.data.windows import build_windows, split_shards
 from camembert_bio.errors import UserError
@@ -49,6 +50,7 @@ def test_shapes_and_types(corpus):
         assert [getattr(batch, name).dtype for name in TENSORS] == [
             torch.int64,
             torch.int32,
+            torch.int32,
             torch.int64,
             torch.int64,
             torch.int64,
@@ -72,35 +74,28 @@ def test_rows_are_the_windows_of_the_order(corpus):
         assert row == expected + [1] * (64 - len(expected))
 
 
-def test_an_epoch_reads_every_token_once(corpus):
-    """Documents rebuilt from an epoch's batches are the corpus' documents."""
-    one = loader(corpus, global_batch_size=1, micro_batch_size=1)
+@pytest.mark.parametrize("seq_length", [8, 64, 128, 512, 1000, 2048, 8192])
+def test_an_epoch_reads_every_token_once(corpus, seq_length):
+    """Documents rebuilt from an epoch's batches are the corpus' documents, at any length."""
+    one = loader(corpus, seq_length=seq_length, global_batch_size=16, micro_batch_size=16)
     table, shards = one.table, [shard.input_ids for _, shard in split_shards(corpus, "train")]
     rebuilt = [np.zeros(len(shard), np.int64) for shard in shards]
     seen = [np.zeros(len(shard), np.int64) for shard in shards]
-    for step in range(one.order.epoch_length):
-        window = int(one.order.windows(step).window[0])
+    for step in range(math.ceil(one.order.epoch_length / 16)):
+        draws = one.order.windows(step)
         (batch,) = one.batch(step)
-        ids, segments = original(batch)[0].numpy(), batch.segment_ids[0].numpy()
-        first = table.offsets[window]
-        for segment in range(1, segments.max() + 1):
-            inside = ids[segments == segment]
-            start, length = table.start[first + segment - 1], table.length[first + segment - 1]
-            assert inside[0] == 5 and inside[-1] == 6
-            rebuilt[table.shard[window]][start : start + length] = inside[1:-1]
-            seen[table.shard[window]][start : start + length] += 1
+        assert batch.input_ids.shape == (16, seq_length)
+        rows = zip(draws.epoch, draws.window, original(batch).numpy(), batch.segment_ids.numpy(), strict=True)
+        for epoch, window, ids, segments in rows:
+            first = table.offsets[window]
+            for segment in range(1, segments.max() + 1 if epoch == 0 else 0):
+                inside = ids[segments == segment]
+                start, length = table.start[first + segment - 1], table.length[first + segment - 1]
+                assert inside[0] == 5 and inside[-1] == 6
+                rebuilt[table.shard[window]][start : start + length] = inside[1:-1]
+                seen[table.shard[window]][start : start + length] += 1
     for shard, ids, counts in zip(shards, rebuilt, seen, strict=True):
         assert (counts == 1).all() and np.array_equal(ids, shard)
-
-
-def test_segments_and_positions():
-    class Ids:
-        bos_id, eos_id, pad_id = 5, 6, 1
-
-    ids = np.array([[5, 20, 21, 6, 5, 22, 6, 1, 1], [5, 6, 1, 1, 1, 1, 1, 1, 1]])
-    segments, positions = segments_of(ids, Ids)
-    assert segments.tolist() == [[1, 1, 1, 1, 2, 2, 2, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0, 0]]
-    assert positions.tolist() == [[0, 1, 2, 3, 0, 1, 2, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
@@ -111,6 +106,19 @@ def test_batches_do_not_depend_on_the_layout(corpus, world_size, micro_batch_siz
         layout = {"world_size": world_size, "micro_batch_size": micro_batch_size}
         got = rows([b for rank in range(world_size) for b in loader(corpus, rank=rank, **layout).batch(step)])
         assert torch.equal(got[0], expected[0]) and torch.equal(got[1], expected[1])
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 5])
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_batches_do_not_depend_on_the_threads(corpus, num_threads, world_size):
+    """Steps on both sides of what is laid out at once."""
+    for rank in range(world_size):
+        one = loader(corpus, rank=rank, world_size=world_size, num_threads=num_threads)
+        first = math.ceil(4096 * world_size / 24) - 3
+        iterator = one.iterate(0 if rank else first)
+        for step in range(0 if rank else first, 6 if rank else first + 6):
+            assert_equal(next(iterator), one.batch(step))
+        iterator.close()
 
 
 def test_iteration_is_the_batches_and_resumes_anywhere(corpus):

@@ -37,7 +37,12 @@ def names(rows, epoch=0, first=0):
 
 
 def apply(vocabulary, ids, p=0.15, seed=0, whole_word=True, epoch=0, first=0):
-    return masking(vocabulary, seed, whole_word).apply(ids, *names(len(ids), epoch, first), p)
+    """The corrupted ids and which positions were chosen, both [B, L]."""
+    corrupted, places = masking(vocabulary, seed, whole_word).apply(ids, *names(len(ids), epoch, first), p)
+    assert (np.diff(places) > 0).all()
+    chosen = np.zeros(ids.shape, bool)
+    chosen.reshape(-1)[places] = True
+    return corrupted, chosen
 
 
 @settings(max_examples=100, deadline=None)

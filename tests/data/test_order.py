@@ -29,12 +29,15 @@ def epoch_of(order, epoch):
     return order.draws(epoch * order.epoch_length, order.epoch_length).window
 
 
-def test_permutation_is_a_bijection_for_many_sizes():
+def test_permutation_is_a_bijection_for_ten_thousand_sizes():
+    """Each size up to 300, the two sides of powers of two, and random ones up to 4,000."""
     rng = np.random.default_rng(0)
-    sizes = [*range(1, 300), *rng.integers(300, 4000, 500).tolist(), 65536, 65537, 250_000]
+    near = [size + side for size in (512, 1024, 4096, 65_536, 1 << 18) for side in (-1, 0, 1)]
+    sizes = [*range(1, 301), *near, *np.exp(rng.uniform(0, np.log(4000), 9_700)).astype(int).tolist()]
+    assert len(sizes) > 10_000
     for size in sizes:
-        places = permute(np.arange(size), size, key("test", int(size)))
-        assert np.array_equal(np.sort(places), np.arange(size)), size
+        places = permute(np.arange(size), size, key("test", size))
+        assert (np.bincount(places, minlength=size) == 1).all(), size
 
 
 def test_permutation_of_one_index_is_that_of_the_block():
@@ -42,7 +45,7 @@ def test_permutation_of_one_index_is_that_of_the_block():
     assert [int(permute(np.array([i]), 1000, key("test"))[0]) for i in (0, 17, 999)] == block[[0, 17, 999]].tolist()
 
 
-@pytest.mark.parametrize("size", [3, 7, 64, 1000])
+@pytest.mark.parametrize("size", [7, 1000])
 def test_permutation_is_uniform(size):
     """Where index 0 and index 1 land over many keys, against chi-square, at 5 sigma."""
     buckets = min(size, 20)
