@@ -203,7 +203,8 @@ def _shards(job: Job, vocab_size: int, crew: Workers, folder: Path) -> dict[str,
     entries = crew.run("writing", sharding.write, [(job, folder, dtype, cut) for cut in planned])
     written = list(zip(planned, entries, strict=True))
     return {
-        source.name: manifest.Source(source.licence, sharding.splits(number, written)) for number, source in numbered
+        source.name: manifest.Source(source.licence, sharding.splits(number, written), source.weight)
+        for number, source in numbered
     }
 
 

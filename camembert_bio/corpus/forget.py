@@ -33,7 +33,6 @@ from camembert_bio.shards.manifest import (
     Manifest,
     Removal,
     ShardEntry,
-    Source,
     Split,
     open_corpus,
 )
@@ -166,7 +165,7 @@ def _rewrite(corpus: Corpus, keep: Mapping[str, Keep]) -> Manifest:
                 splits[split] = _without(corpus, value, keep, opens, len(before.removals) + 1, written)
             splits = {split: value for split, value in splits.items() if value.documents}
             if splits:
-                sources[name] = Source(source.licence, splits)
+                sources[name] = dataclasses.replace(source, splits=splits)
         if not sources:
             raise UserError(f"these are all the documents of {folder}; remove the folder itself; nothing was changed")
         for parent in {path.parent for path in written}:

@@ -26,6 +26,8 @@ class Source:
     """A file, or a folder of files of one format; or with `format: datasets` a name on the hub."""
     licence: Annotated[str, Field(min_length=1, max_length=100)]
     """Of its documents; a record's own `licence` field is counted beside it in the report."""
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """How often an epoch of training reads each window of this source; a run's `source_repeats` changes it."""
     format: Format | None = None
     """How to read it; null: by the files' suffixes, which tell all but e3c, istex and clear."""
     text_field: str = "text"

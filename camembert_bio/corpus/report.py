@@ -142,7 +142,7 @@ class Clock:
         self.peaks: dict[str, int] = {}
         """MB of this process' memory by the end of a stage."""
         self._start = (time.perf_counter(), self._cpu())
-        self._last = time.process_time()
+        self._began = self._last = time.process_time()
 
     def lap(self, stage: str | None) -> None:
         """Give this process' CPU-seconds since the last lap to a stage; to none with None."""
@@ -157,7 +157,7 @@ class Clock:
         self._stages[stage] = self._stages.get(stage, 0.0) + seconds
 
     def summary(self) -> dict[str, Any]:
-        """CPU-seconds by stage, wall and CPU-seconds since the start, peak memory of the coordinator.
+        """CPU-seconds by stage; since the start wall time, CPU-seconds of all and of the coordinator; its peak memory.
 
         Stages that an earlier try had finished count; workers that still live do not in `cpu_s`.
         """
@@ -165,6 +165,7 @@ class Clock:
             "seconds": {stage: round(seconds, 2) for stage, seconds in self._stages.items()},
             "wall_s": round(time.perf_counter() - self._start[0], 2),
             "cpu_s": round(self._cpu() - self._start[1], 2),
+            "coordinator_cpu_s": round(time.process_time() - self._began, 2),
             "peak_memory_mb": peak_memory_mb(),
         }
 

@@ -88,7 +88,7 @@ def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool) -> Ready:
         order = Order(
             load_windows(corpus, TRAIN, recipe.seq_length),
             recipe.seed,
-            recipe.source_repeats,
+            corpus.manifest.repeats(recipe.source_repeats),
             recipe.global_batch_size,
         )
     with mistakes.noted():

@@ -164,7 +164,7 @@ class Pretrain:
     optimizer: Optimizer = field(default_factory=Optimizer)
     """How it is learnt."""
     source_repeats: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
-    """Times that each window of a source is seen in an epoch; 1 for sources that are not named."""
+    """Times that each window of a source is seen in an epoch; for sources that are not named, the corpus' weight."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of forward and backward; masters and moments are fp32."""
     ds_config: str = "zero1"

@@ -128,7 +128,7 @@ def _loaders(recipe: Pretrain, ready: preflight.Ready) -> tuple[Loader, Evaluati
         world_size=ranks.world_size(),
         mlm_probability=recipe.objective.mlm_probability,
         whole_word=recipe.objective.whole_word,
-        repeats=recipe.source_repeats,
+        repeats=ready.corpus.manifest.repeats(recipe.source_repeats),
     )
     if ready.num_heldout == 0:
         logger.info("%s holds no text out (validation_fraction 0): no held-out loss in this run", ready.corpus.folder)

@@ -12,6 +12,7 @@ inputs under another path are the same corpus.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ class Source:
 
     licence: str
     splits: dict[str, Split]
+    weight: float = 1.0
+    """How often an epoch reads each of its windows, where a run does not say."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ class Manifest:
         """Hexadecimal sha256 of the manifest's canonical JSON without `paths` and `removals`: the corpus' name."""
         told_only = ("paths", "removals")
         return files.sha256_json({name: value for name, value in asdict(self).items() if name not in told_only})
+
+    def repeats(self, changes: Mapping[str, float]) -> dict[str, float]:
+        """How often an epoch reads each source: its weight, or what a run changes it to."""
+        return {name: source.weight for name, source in self.sources.items()} | dict(changes)
 
     def shards(self, split: str) -> list[tuple[str, ShardEntry]]:
         """(source, shard) of a split, sources in the manifest's order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -162,6 +163,21 @@ def test_shards_that_changed_under_a_run_are_noticed(copy, corpus, tiny, tmp_pat
     with pytest.raises(RunError, match=rf"{shard.path} differ from corpus\.json; restore them"):
         pretrain(built(tiny(copy, corpus=str(folder), schedule={"max_steps": 4})))
     assert not (events(copy, "resumed"))
+
+
+def test_a_sources_weight_is_how_often_an_epoch_reads_it(corpus, tiny, tmp_path):
+    folder = Path(shutil.copytree(corpus.folder, tmp_path / "corpus"))
+    manifest = corpus.manifest
+    sources = {**manifest.sources, "cases": dataclasses.replace(manifest.sources["cases"], weight=3.0)}
+    dataclasses.replace(manifest, sources=sources).save(folder)
+
+    def windows(**changes) -> int:
+        return preflight.check(built(tiny(tmp_path / "run", **changes)), world_size=1)["windows_per_epoch"]
+
+    plain = windows()
+    twice_more = windows(source_repeats={"cases": 3})
+    assert windows(corpus=str(folder)) == twice_more > plain
+    assert windows(corpus=str(folder), source_repeats={"cases": 1}) == plain
 
 
 def test_a_corpus_that_holds_nothing_out_is_trained_without_evaluation(nothing_held_out, tiny, tmp_path, caplog):
