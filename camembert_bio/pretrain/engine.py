@@ -18,7 +18,7 @@ from camembert_bio import config, ranks
 from camembert_bio.data.batch import Batch
 from camembert_bio.data.order import accumulation_steps
 from camembert_bio.errors import Mistakes, UserError, nearest
-from camembert_bio.model.objective import MaskedLM
+from camembert_bio.model.objective import PackedLM
 from camembert_bio.model.parameters import decay_groups
 from camembert_bio.pretrain import optimizer_state
 from camembert_bio.pretrain.recipe import Pretrain
@@ -93,7 +93,7 @@ class Engine:
         self.accumulation = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, ranks.world_size())
         self._seed = recipe.seed
         settings = engine_settings(recipe, self.accumulation)
-        objective = MaskedLM(encoder)
+        objective = PackedLM(encoder)
         optimizer = torch.optim.AdamW(
             decay_groups(objective, recipe.optimizer.weight_decay),
             lr=recipe.optimizer.learning_rate,
@@ -148,7 +148,12 @@ class Engine:
     def _forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self.device)
         loss: torch.Tensor = self.deepspeed(
-            batch.input_ids, batch.segment_ids, batch.position_ids, batch.target_positions, batch.target_labels
+            batch.input_ids,
+            batch.cu_seqlens,
+            batch.position_ids,
+            batch.target_positions,
+            batch.target_labels,
+            batch.causal,
         )
         return loss
 

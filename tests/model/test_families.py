@@ -13,7 +13,7 @@ from transformers import AutoModelForMaskedLM
 from camembert_bio.errors import UserError
 from camembert_bio.model.encoder import assert_tied, check_encoder, load_encoder, num_positions
 from camembert_bio.model.families import FAMILIES, first_position
-from camembert_bio.model.objective import MaskedLM
+from camembert_bio.model.objective import PackedLM
 
 LENGTHS = (20, 3, 30)
 LAYOUT = {"camembert": (5, 6, 1), "roberta": (0, 2, 1), "xlm-roberta": (0, 2, 1), "bert": (2, 3, 0)}
@@ -35,36 +35,38 @@ def stock(folder, implementation: str = "sdpa") -> Any:
 
 
 def packed_row(model_type, lengths=LENGTHS, row_length=64):
-    """Ids, segments and positions [1, L] of segments side by side in the type's layout, then padding."""
+    """Ids [1, L], bounds and positions [1, L] of segments side by side in the type's layout, then padding."""
     bos, eos, pad = LAYOUT[model_type]
     generator = torch.Generator().manual_seed(3)
     ids = torch.full((1, row_length), pad)
-    segments, positions = torch.zeros_like(ids), torch.zeros_like(ids)
+    positions, bounds = torch.zeros_like(ids), [0]
     first = 0
-    for number, length in enumerate(lengths, start=1):
+    for length in lengths:
         inner = torch.randint(7, 120, (length - 2,), generator=generator)
         ids[0, first : first + length] = torch.tensor([bos, *inner.tolist(), eos])
-        segments[0, first : first + length] = number
         positions[0, first : first + length] = torch.arange(length)
         first += length
-    return ids, segments, positions
+        bounds.append(first)
+    if first < row_length:
+        bounds.append(row_length)
+    return ids, torch.tensor(bounds, dtype=torch.int32), positions
 
 
-def hidden_states(encoder, ids, segments, positions):
+def hidden_states(encoder, ids, bounds, positions):
     """What the head sees of a packed row: its input, taken where the objective calls it."""
     seen = []
     first = getattr(encoder, FAMILIES[encoder.config.model_type].head[0])
     hook = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        MaskedLM(encoder).logits(ids, segments, positions, torch.arange(ids.numel()))
+        PackedLM(encoder).logits(ids, bounds, positions, torch.arange(ids.numel()))
     hook.remove()
     return seen[0]
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 def test_a_packed_segment_has_the_hidden_states_that_it_has_alone(folder, encoder, implementation):
-    ids, segments, positions = packed_row(encoder.config.model_type)
-    together = hidden_states(encoder, ids, segments, positions)
+    ids, bounds, positions = packed_row(encoder.config.model_type)
+    together = hidden_states(encoder, ids, bounds, positions)
     theirs = stock(folder, implementation).base_model
     first = 0
     for length in LENGTHS:
@@ -75,35 +77,35 @@ def test_a_packed_segment_has_the_hidden_states_that_it_has_alone(folder, encode
 
 
 def test_another_segment_of_the_row_changes_nothing(encoder):
-    ids, segments, positions = packed_row(encoder.config.model_type)
+    ids, bounds, positions = packed_row(encoder.config.model_type)
     other = ids.clone()
     other[0, 21] = 9 if ids[0, 21] != 9 else 10
-    before, after = (hidden_states(encoder, row, segments, positions) for row in (ids, other))
+    before, after = (hidden_states(encoder, row, bounds, positions) for row in (ids, other))
     assert torch.equal(before[:20], after[:20]) and torch.equal(before[23:], after[23:])
     assert not torch.allclose(before[20:23], after[20:23], atol=1e-3)
 
 
 def test_the_test_sees_a_position_and_a_segment_that_are_not_the_models_own(folder, encoder):
-    ids, segments, positions = packed_row(encoder.config.model_type)
-    good = hidden_states(encoder, ids, segments, positions)[20:23]
+    ids, bounds, positions = packed_row(encoder.config.model_type)
+    good = hidden_states(encoder, ids, bounds, positions)[20:23]
     running_on = torch.arange(64)[None]
     # Rotary positions are relative: a whole segment moved is the same segment.
-    moves = not torch.allclose(hidden_states(encoder, ids, segments, running_on)[20:23], good, atol=1e-3)
+    moves = not torch.allclose(hidden_states(encoder, ids, bounds, running_on)[20:23], good, atol=1e-3)
     assert moves == (encoder.config.model_type != "modernbert")
-    leaking = hidden_states(encoder, ids, (segments > 0).long(), positions)[20:23]
+    leaking = hidden_states(encoder, ids, bounds[[0, 3, 4]], positions)[20:23]
     assert not torch.allclose(leaking, good, atol=1e-3)
 
 
 @pytest.mark.parametrize("length", [64, 50])
 def test_loss_and_gradients_of_the_sparse_head_are_those_of_transformers_full_head(folder, encoder, length):
-    ids, segments, positions = packed_row(encoder.config.model_type, (length,))
+    ids, bounds, positions = packed_row(encoder.config.model_type, (length,))
     places = torch.tensor([2, 3, 17, 40, length - 2])
     labels = torch.full((1, 64), -100)
     labels[0, places] = torch.tensor([8, 50, 51, 100, 7])
     plain = stock(folder)
-    theirs = plain(ids, attention_mask=(segments > 0).long(), labels=labels).loss
+    theirs = plain(ids, attention_mask=(torch.arange(64) < length).long()[None], labels=labels).loss
     theirs.backward()
-    ours = MaskedLM(encoder)(ids, segments, positions, places, labels[0, places]) / len(places)
+    ours = PackedLM(encoder)(ids, bounds, positions, places, labels[0, places]) / len(places)
     ours.backward()
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
     gradients = {name: parameter.grad for name, parameter in plain.named_parameters()}

@@ -14,7 +14,7 @@ from processes import CLI, Job, run
 from camembert_bio import config
 from camembert_bio.errors import EXIT_DO_NOT_REQUEUE, EXIT_DONE, EXIT_RESUMABLE, EXIT_USER_MISTAKE, UserError
 from camembert_bio.model.encoder import rebuild_encoder
-from camembert_bio.model.objective import MaskedLM
+from camembert_bio.model.objective import PackedLM
 from camembert_bio.pretrain import checkpoint, metrics, run_folder
 from camembert_bio.pretrain.engine import engine_settings
 from camembert_bio.pretrain.export import export
@@ -62,9 +62,9 @@ def test_an_export_loads_offline_and_computes_what_the_checkpoint_does(done, tmp
     encoder = rebuild_encoder(done / run_folder.MODEL_CONFIG).eval()
     checkpoint.load_into(encoder, checkpoint.read_model(checkpoint.complete(done)[-1]))
     length = ids.shape[1]
-    positions = torch.arange(length)[None] + encoder.config.pad_token_id + 1
+    bounds, positions = torch.tensor([0, length], dtype=torch.int32), torch.arange(length)[None]
     with torch.no_grad():
-        ours = MaskedLM(encoder).logits(ids, torch.ones_like(ids), positions, torch.arange(length))
+        ours = PackedLM(encoder).logits(ids, bounds, positions, torch.arange(length))
         torch.testing.assert_close(ours, model(ids).logits[0], rtol=1e-5, atol=1e-5)
 
 
