@@ -74,10 +74,11 @@ class Rows:
         places *= np.repeat(self.number > 0, sizes)
         return places.astype(np.int64).reshape(len(self), self.seq_length)
 
-    @property
-    def num_tokens(self) -> int:
-        """Positions of segments, `<s>` and `</s>` counted, those of fillers not."""
-        return int(self.length.sum()) + NUM_ADDED * int(np.count_nonzero(self.length))
+    def tokens(self) -> I64:
+        """Each row's positions that are in segments, `<s>` and `</s>` counted, 0 of a filler: [B]."""
+        in_row = self.pieces[:-1] - np.arange(len(self))  # each row has one piece more than segments
+        tokens: I64 = np.add.reduceat(np.where(self.length > 0, self.length + NUM_ADDED, 0), in_row, dtype=np.int64)
+        return tokens
 
     def followed(self) -> I64:
         """Positions of the flattened [B * L] whose next one is in the same segment, those of fillers left out."""
