@@ -38,6 +38,7 @@ setup(
         "ftfy>=6.3",
         "py3langid>=0.4",
         "PyYAML>=6.0",
+        "scipy>=1.11",
         "safetensors>=0.4",
         "tqdm>=4.60",
         "zstandard>=0.22",

@@ -1,0 +1,181 @@
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from camembert_bio.evaluation.power import detectable, power, seeds_needed
+from camembert_bio.evaluation.spread import Ratios, Spread, spread_of
+from camembert_bio.evaluation.statistics import difference, holm, interval
+from tests.evaluation.synthetic import World
+
+NUM_EXPERIMENTS = 1000
+NUM_DRAWS = 1000
+
+# As EMEA: few long documents. As E3C: more, shorter, ten seeds. Where seeds or single cells vary most. Short titles.
+WORLDS = {
+    "few documents": World(10, 15, mean_gold=146, document=0.5, seed=0.05, both=0.2, model=0.2, dispersion=18),
+    "documents vary": World(10, 45, mean_gold=17, document=0.5, seed=0.05, both=0.2, model=0.2),
+    "seeds vary": World(5, 60, mean_gold=30, document=0.2, seed=0.15, both=0.2, model=0.05),
+    "cells vary": World(10, 45, mean_gold=30, document=0.2, seed=0.02, both=0.8),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_intervals_cover_the_truth_at_the_nominal_rate(name):
+    truth = WORLDS[name].truth()
+    experiments = WORLDS[name].experiments(NUM_EXPERIMENTS, np.random.default_rng(1))
+    found = [interval(ratios, num_draws=NUM_DRAWS) for (ratios,) in experiments]
+    covered = sum(one.low <= truth <= one.high for one in found)
+    assert binomtest(covered, NUM_EXPERIMENTS, 0.95).pvalue > 0.002, covered
+    means = np.array([one.mean for one in found])
+    errors = np.array([spread_of(ratios).standard_error for (ratios,) in experiments])
+    assert (errors**2).mean() / means.var() == pytest.approx(1, abs=0.2)
+
+
+@pytest.fixture(scope="module", params=["documents vary", "seeds vary"])
+def equal_models(request):
+    """Experiments in which both models are the same, each with its own luck."""
+    experiments = WORLDS[request.param].experiments(NUM_EXPERIMENTS, np.random.default_rng(2), num_models=2)
+    return request.param, experiments, [difference(*models, num_draws=NUM_DRAWS) for models in experiments]
+
+
+def test_equal_models_differ_at_most_at_the_nominal_rate(equal_models):
+    _, _, found = equal_models
+    for p in (lambda one: one.p, lambda one: one.p_permutation):
+        told = sum(p(one) <= 0.05 for one in found)
+        assert binomtest(told, NUM_EXPERIMENTS, 0.05, alternative="greater").pvalue > 0.002, told
+    covered = sum(one.interval.low <= 0 <= one.interval.high for one in found)
+    assert binomtest(covered, NUM_EXPERIMENTS, 0.95, alternative="less").pvalue > 0.002, covered
+
+
+def test_documents_alone_take_the_luck_of_seeds_for_a_difference(equal_models):
+    name, experiments, _ = equal_models
+    if name != "seeds vary":
+        pytest.skip("seeds that hardly vary fool nobody")
+
+    def of_one_model(ratios):
+        return Ratios(ratios.numerator.mean(0, keepdims=True), ratios.denominator.mean(0, keepdims=True))
+
+    averaged = [difference(*map(of_one_model, models), num_draws=NUM_DRAWS).p for models in experiments[:300]]
+    assert sum(p <= 0.05 for p in averaged) > 60
+
+
+def mean_of(spreads):
+    """The spread that experiments vary around."""
+    return Spread(**{name: np.mean([getattr(one, name) for one in spreads]) for name in spreads[0].__dataclass_fields__})
+
+
+def test_a_true_difference_is_told_as_often_as_the_power_says():
+    world = World(8, 45, mean_gold=30, document=0.4, seed=0.1, both=0.2, model=0.1, gain=0.2)
+    experiments = world.experiments(200, np.random.default_rng(3), num_models=2)
+    found = [difference(*models, num_draws=NUM_DRAWS) for models in experiments]
+    expected = power(mean_of([one.spread for one in found]), np.mean([one.interval.mean for one in found]))
+    told = np.mean([one.p <= 0.05 for one in found])
+    assert 0.3 < expected < 0.9
+    assert told == pytest.approx(expected, abs=0.1)
+
+
+def test_the_seeds_that_are_needed_suffice_and_fewer_do_not():
+    world = World(10, 60, mean_gold=30, document=0.4, seed=0.1, both=0.2, model=0.05, gain=0.12)
+    pilots = [difference(*models, num_draws=2) for models in world.experiments(60, np.random.default_rng(4), 2)]
+    gain = float(np.mean([one.interval.mean for one in pilots]))
+    needed = seeds_needed(mean_of([one.spread for one in pilots]), gain)
+    rates = []
+    for seeds in (needed // 2, needed):
+        runs = replace(world, num_seeds=seeds).experiments(120, np.random.default_rng(5), 2)
+        rates.append(np.mean([difference(*models, num_draws=NUM_DRAWS).p <= 0.05 for models in runs]))
+    assert rates[1] == pytest.approx(0.8, abs=0.1)
+    assert rates[0] < 0.65
+
+
+def test_holm_is_the_closed_test_of_bonferroni():
+    rng = np.random.default_rng(6)
+    for size in range(1, 7):
+        p_values = rng.uniform(0, 0.3, size).tolist()
+        sets = [s for n in range(1, size + 1) for s in itertools.combinations(range(size), n)]
+        for index, adjusted in enumerate(holm(p_values)):
+            bounds = [min(1.0, len(s) * min(p_values[i] for i in s)) for s in sets if index in s]
+            assert adjusted == pytest.approx(max(bounds))
+    assert holm([]) == []
+    assert holm([0.01, 0.01]) == [0.02, 0.02]
+
+
+def ratios(numerator, denominator):
+    return Ratios(np.array(numerator, dtype=float), np.array(denominator, dtype=float))
+
+
+def test_the_score_of_a_seed_is_over_all_documents():
+    table = ratios([[2, 4], [0, 0]], [[4, 8], [0, 0]])
+    assert table.per_seed.tolist() == [0.5, 0.0]
+    assert interval(table).mean == 0.25
+
+
+def test_one_seed_varies_by_documents_alone():
+    (table,) = World(1, 40, 20, 0.5, 0.3, 0.2).experiments(1, np.random.default_rng(7))[0:1][0]
+    found, spread = interval(table), spread_of(table)
+    assert spread.seed_variance == 0 < spread.document_part
+    assert found.low < found.mean < found.high
+    assert seeds_needed(spread, 0.01) is None
+
+
+def test_one_document_has_no_interval():
+    table = ratios([[2.0], [3.0]], [[4.0], [4.0]])
+    found = interval(table)
+    assert (found.mean, found.low, found.high) == (0.625, None, None)
+    with pytest.raises(ValueError, match="two documents"):
+        difference(table, table)
+
+
+def test_other_seeds_or_documents_cannot_be_compared():
+    with pytest.raises(ValueError, match="the same seeds and documents"):
+        difference(ratios([[1, 2]], [[3, 4]]), ratios([[1, 2, 3]], [[3, 4, 5]]))
+
+
+@pytest.mark.parametrize("value", [0.0, 4.0])
+def test_what_never_varies_has_an_interval_of_no_width_and_differs_from_nothing(value):
+    table = ratios(np.full((3, 5), value), np.full((3, 5), 4.0))
+    found = interval(table)
+    assert (found.low, found.mean, found.high) == (value / 4,) * 3
+    same = difference(table, table)
+    assert (same.p, same.interval.mean, same.effect) == (1.0, 0.0, None)
+    assert power(same.spread, 0.1) == 1.0
+    assert power(same.spread, 0.0) == detectable(same.spread) == 0.0
+
+
+def test_no_entity_at_all_scores_zero():
+    found = interval(ratios(np.zeros((2, 3)), np.zeros((2, 3))))
+    assert (found.low, found.mean, found.high) == (0.0, 0.0, 0.0)
+
+
+def test_the_same_model_twice_differs_by_nothing():
+    ((table,),) = World(5, 20, 20, 0.5, 0.1, 0.2).experiments(1, np.random.default_rng(8))
+    found = difference(table, table)
+    assert (found.p, found.p_permutation) == (1.0, 1.0)
+
+
+def test_a_model_that_is_better_everywhere_is_told_and_the_sign_is_right():
+    world = World(5, 40, 30, 0.4, 0.02, 0.1, gain=0.8)
+    ((one, two),) = world.experiments(1, np.random.default_rng(9), num_models=2)
+    up, down = difference(one, two), difference(two, one)
+    assert up.p < 0.001
+    assert 0 < up.interval.low < up.interval.mean < up.interval.high
+    assert down.interval.mean == -up.interval.mean
+    assert up.effect == pytest.approx(np.mean(up.per_seed) / np.std(up.per_seed, ddof=1))
+    assert difference(one, two) == up  # nothing is drawn anew
+
+
+def test_few_draws_end_where_the_t_distribution_does():
+    (table,) = World(2, 3, 20, 0.5, 0.3, 0.2).experiments(1, np.random.default_rng(10))[0]
+    found = interval(table)
+    assert 0 <= found.low < found.mean < found.high <= 1
+
+
+def test_documents_limit_what_any_number_of_seeds_can_tell():
+    ((one, two),) = World(10, 15, 20, 0.5, 0.05, 0.2, model=0.4).experiments(1, np.random.default_rng(11), 2)
+    spread = difference(one, two).spread
+    assert seeds_needed(spread, 0.001) is None
+    smallest = detectable(spread)
+    assert power(spread, smallest) == pytest.approx(0.8, abs=1e-3)
+    assert 2 <= seeds_needed(spread, 2 * smallest) <= 10
