@@ -28,6 +28,7 @@ setup(
         "transformers>=5.17",
         "datasets>=5.0",
         "sentencepiece>=0.2.3",
+        "tokenizers>=0.22",
         "protobuf",
         "mpi4py>=4.0",
         "tensorboard>=2.15",

@@ -31,14 +31,15 @@ from camembert_bio.corpus.report import Clock
 from camembert_bio.corpus.sample import SentenceSample, TextSample
 from camembert_bio.corpus.selection import drop_sentences, found_ngrams, frequencies, select
 from camembert_bio.corpus.tallies import check, quarantined, tallies
-from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, load_tokenizer, train_tokenizer
+from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, load_tokenizer
+from camembert_bio.corpus.unigram import train_tokenizer
 from camembert_bio.corpus.work import Job, read_table, remove_work_folder, work_folder
 from camembert_bio.corpus.workers import Workers
 from camembert_bio.errors import RunError
 from camembert_bio.shards import manifest
 from camembert_bio.shards.format import dtype_for
 from camembert_bio.shards.manifest import TOKENIZER, TRAIN, VALIDATION, VOCABULARY, Manifest, open_corpus
-from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
+from camembert_bio.shards.vocabulary import tokenizer_file
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,13 @@ _BYTES_A_WORKER = 16 << 20
 _PROBED = 256
 _PROBED_BLOCKS, _SAMPLED_BLOCKS = 64, 1024
 """The coordinator reads so many blocks, evenly spread, to compare tokenizers, and to train one (4 GB of text)."""
+_EARLY_TEXTS = (
+    "Élévation de l'ALAT à 5,3 fois la normale ; TA : 120/80 mmHg.",
+    "L'IRM retrouve un Œdème péri-lésionnel (segment VI), sans Fièvre.",
+    "Mme D., 67 ans, reçoit 2×500 mg d'Amoxicilline à J3 : évolution favorable !",
+    "Bêta-bloquants et Corticoïdes sont arrêtés dès l'Hôpital.",
+)
+"""With capitals, accents, digits and signs: what tokenizers are set to treat in different ways."""
 
 
 def prepare(recipe: Prepare) -> Manifest:
@@ -67,7 +75,7 @@ def prepare(recipe: Prepare) -> Manifest:
             return done
         forget_caches()
         cleaner_of(recipe.clean)
-        given = load_tokenizer(recipe.tokenizer.path) if recipe.tokenizer.path else None
+        given = _given(recipe.tokenizer.path) if recipe.tokenizer.path else None
         num = _num_workers(recipe)
         with (
             _disk_failures(recipe),
@@ -129,6 +137,15 @@ def _num_workers(recipe: Prepare) -> int:
     return recipe.num_workers or max(1, min(workers.num_cores(), size // _BYTES_A_WORKER))
 
 
+def _given(folder: Path) -> Tokenizer:
+    """The tokenizer of a folder; what would end a build of hours is refused before it begins."""
+    tokenizer = load_tokenizer(folder)
+    # Of CamemBERT's own every file that transformers reads is written by `save`.
+    if tokenizer.vocabulary.kind != "sentencepiece":
+        agree_with_transformers(folder, tokenizer, _EARLY_TEXTS)
+    return tokenizer
+
+
 def _trained(job: Job, clock: Clock) -> Tokenizer:
     """A tokenizer trained on the sentences of the training split, or the one that an earlier try trained."""
     if (job.folder / TOKENIZER / "config.json").is_file():
@@ -175,11 +192,13 @@ def _assemble(
             for stage, seconds in config.read_json(job.path(phase, block, ".json"))["seconds"].items():
                 clock.add(stage, seconds)
     origin = str(recipe.tokenizer.path) if recipe.tokenizer.path else "trained on this corpus"
-    about = {"vocab_size": len(tokenizer.vocabulary), "origin": origin, **agreement}
+    vocabulary = tokenizer.vocabulary
+    about = {"kind": vocabulary.kind, "vocab_size": len(vocabulary), "origin": origin, **agreement}
     report.write(folder, tallies(job), clock, about, found)
     Manifest(
         format=manifest.FORMAT,
-        tokenizer_sha256=files.sha256_file(folder / TOKENIZER / SENTENCEPIECE_MODEL),
+        tokenizer_kind=tokenizer.vocabulary.kind,
+        tokenizer_sha256=files.sha256_file(folder / TOKENIZER / tokenizer_file(tokenizer.vocabulary.kind)),
         vocabulary_sha256=files.sha256_file(folder / VOCABULARY),
         vocab_size=len(tokenizer.vocabulary),
         build=build,

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from camembert_bio import config, files
+from camembert_bio import config
 from camembert_bio.corpus.decontaminate import task_sources
 from camembert_bio.corpus.documents import fingerprint
 from camembert_bio.corpus.hook import hook_fingerprint
 from camembert_bio.corpus.recipe import Prepare, Source
+from camembert_bio.corpus.tokenize import tokenizer_fingerprint
 from camembert_bio.errors import Mistakes, RunError, UserError
 from camembert_bio.shards.manifest import MANIFEST, TOKENIZER, Manifest, open_corpus, verify
-from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 _NOT_THE_RESULT = ("output", "num_workers")
 
@@ -35,8 +35,7 @@ def configuration(recipe: Prepare) -> dict[str, Any]:
         plain["decontaminate"]["tasks"] = _fingerprints(task_sources(recipe.decontaminate.tasks))
     if recipe.clean.hook is not None:
         plain["clean"]["hook"] = hook_fingerprint(recipe.clean.hook)
-    model = recipe.tokenizer.path / SENTENCEPIECE_MODEL if recipe.tokenizer.path else None
-    given = files.sha256_file(model) if model and model.is_file() else None
+    given = tokenizer_fingerprint(recipe.tokenizer.path) if recipe.tokenizer.path else None
     # Through JSON, so that it equals what a manifest's file gives back.
     built: dict[str, Any] = json.loads(json.dumps({"recipe": plain, "inputs": inputs, "given_tokenizer": given}))
     return built

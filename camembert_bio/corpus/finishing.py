@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from camembert_bio import files
 from camembert_bio.corpus.clean import num_words
 from camembert_bio.corpus.dedup import split_of
 from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, Layout, layout_of
@@ -19,22 +18,19 @@ from camembert_bio.corpus.partitions import I64
 from camembert_bio.corpus.report import length_counts, peak_memory_mb
 from camembert_bio.corpus.selection import KEPT, dropped_sentences, fates
 from camembert_bio.corpus.sentences import without
-from camembert_bio.corpus.tokenize import Tokenizer, load_tokenizer
+from camembert_bio.corpus.tokenize import Tokenizer, load_tokenizer, tokenizer_fingerprint
 from camembert_bio.corpus.work import Block, Job, read_arrays, read_table, write_arrays, write_counts, write_table
 from camembert_bio.corpus.workers import STOP
 from camembert_bio.shards.manifest import VALIDATION
-from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, SPACE, Mask
 
 NOTHING_NEW = "nothing new"
 """Documents of which nothing stays once sentences seen before are gone."""
 
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer(folder: Path, sha256: str) -> tuple[Tokenizer, Mask]:
-    """A folder's tokenizer, loaded once while its model has this hash, and its pieces of one character, [V]."""
-    tokenizer = load_tokenizer(folder)
-    single = np.array([len(piece.replace(SPACE, "")) == 1 for piece in tokenizer.vocabulary.pieces])
-    return tokenizer, single & ~tokenizer.vocabulary.is_special
+def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
+    """A folder's tokenizer, loaded once while its files have this fingerprint."""
+    return load_tokenizer(folder)
 
 
 _NUMBER = np.uint64(0xFFFFFFFF)
@@ -126,7 +122,7 @@ def tokenise(job: Job, tokenizer_folder: Path, group: int, num_threads: int) -> 
 def _tokenise(job: Job, tokenizer_folder: Path, block: Block, num_threads: int) -> None:
     """Write the tokens of one block's documents."""
     began = time.process_time()
-    tokenizer, single = _tokenizer(tokenizer_folder, files.sha256_file(tokenizer_folder / SENTENCEPIECE_MODEL))
+    tokenizer = _tokenizer(tokenizer_folder, tokenizer_fingerprint(tokenizer_folder) or "")
     table = read_table(job.path(KEPT_TEXTS, block, ".arrow"))
     encoded = tokenizer.encode(table["text"].to_pylist(), num_threads)
     flat: npt.NDArray[np.unsignedinteger] = np.concatenate(encoded) if encoded else np.empty(0, np.uint16)
@@ -143,7 +139,7 @@ def _tokenise(job: Job, tokenizer_folder: Path, block: Block, num_threads: int) 
     counts = {
         "tokens": len(flat),
         "unknown": int(by_id[tokenizer.vocabulary.unk_id]),
-        "single": int(by_id[single].sum()),
+        "single": int(by_id[tokenizer.vocabulary.is_single].sum()),
         "lengths": length_counts(np.diff(offsets)),
         "seconds": {"tokenise": time.process_time() - began},
         "peak_memory_mb": peak_memory_mb(),

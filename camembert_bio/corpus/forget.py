@@ -197,7 +197,10 @@ def _without(
             continue
         shard = _intact(corpus, entry)
         removed = [shard.document(int(index)) for index in np.flatnonzero(~mask)]
-        num_words -= sum(_num_words(ids, opens, corpus.vocabulary.is_lone_space) for ids in removed)
+        if corpus.vocabulary.shows_white_space:
+            num_words -= sum(_num_words(ids, opens, corpus.vocabulary.is_lone_space) for ids in removed)
+        else:
+            num_words -= round(split.words * sum(map(len, removed)) / split.tokens)
         if mask.any():
             path = corpus.folder / re.sub(r"(?:-r\d+)?\.arrow$", f"-r{revision}.arrow", entry.path)
             written.append(path)
@@ -273,6 +276,6 @@ def _opens_word(vocabulary: Vocabulary) -> Keep:
 
 
 def _num_words(ids: Ids, opens: Keep, is_lone_space: Keep) -> int:
-    """Words of a document: pieces that begin with `▁`, a lone `▁` together with the piece that follows it."""
-    after_lone = np.concatenate([[False], is_lone_space[ids[:-1]]])
-    return int(np.count_nonzero(opens[ids] & ~after_lone))
+    """Words of a document: its first piece, and those that begin with white space, which alone goes with the next."""
+    starts = opens[ids[1:]] & ~is_lone_space[ids[:-1]]
+    return min(1, len(ids)) + int(np.count_nonzero(starts))

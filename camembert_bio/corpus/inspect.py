@@ -22,7 +22,13 @@ def describe(folder: Path) -> dict[str, Any]:
         name: {"licence": source.licence, **{split: _counts(value) for split, value in source.splits.items()}}
         for name, source in manifest.sources.items()
     }
-    return {"hash": manifest.hash, "verified": True, "vocab_size": manifest.vocab_size, "sources": sources}
+    return {
+        "hash": manifest.hash,
+        "verified": True,
+        "tokenizer": manifest.tokenizer_kind,
+        "vocab_size": manifest.vocab_size,
+        "sources": sources,
+    }
 
 
 def decode(folder: Path, doc_id: str) -> str:

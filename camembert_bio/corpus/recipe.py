@@ -66,13 +66,15 @@ class Tokenizer:
     """Exactly one of `path` and `train`."""
 
     path: Path | None = None
-    """A CamemBERT folder with `sentencepiece.bpe.model`."""
+    """A transformers folder with `sentencepiece.bpe.model` (CamemBERT, XLM-R) or `tokenizer.json` (any other)."""
     train: TrainTokenizer | None = None
     """Train one on the corpus; `train: {}` takes the defaults."""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.train is None):
-            raise ValueError("give exactly one of path (a CamemBERT folder) and train (`train: {}` for the defaults)")
+            raise ValueError(
+                "give exactly one of path (a transformers folder) and train (`train: {}` for the defaults)"
+            )
 
 
 @config.strict_fields

@@ -242,8 +242,8 @@ def _markdown(report: dict[str, Any]) -> str:
     stages = ", ".join(f"{stage} {seconds} s" for stage, seconds in report["seconds"].items())
     lines += [
         "",
-        f"Tokenizer: {tokenizer['vocab_size']:,} ids ({tokenizer['origin']}); {tokenizer['equal']} of "
-        f"{tokenizer['passages']} passages have the same ids in transformers.",
+        f"Tokenizer: {tokenizer['vocab_size']:,} ids ({tokenizer['kind']}, {tokenizer['origin']}); "
+        f"{tokenizer['equal']} of {tokenizer['passages']} passages have the same ids in transformers.",
         "",
         f"Licence: {report_html.conditions(report['licence'])}.",
         "",

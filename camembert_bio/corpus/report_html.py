@@ -202,8 +202,8 @@ def _tokenizer(report: dict[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items() if version)
     yield "<h2>Tokenizer and versions</h2>"
     yield (
-        f"<p>{about['vocab_size']:,} ids ({escape(about['origin'])}); {about['equal']:,} of {about['passages']:,} "
-        f"passages have the same ids in transformers.</p><p>{escape(versions)}</p>"
+        f"<p>{about['vocab_size']:,} ids ({about['kind']}, {escape(about['origin'])}); {about['equal']:,} of "
+        f"{about['passages']:,} passages have the same ids in transformers.</p><p>{escape(versions)}</p>"
     )
 
 

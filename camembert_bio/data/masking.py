@@ -87,6 +87,11 @@ def _tokens(first_W: I64, size: int, chosen: I64) -> tuple[I64, I64]:
 
 
 def masking(vocabulary: Vocabulary, seed: int, whole_word: bool) -> Masking:
-    """The masking of a vocabulary, of whole words or of single tokens."""
+    """The masking of a vocabulary, of whole words or of single tokens.
+
+    Raises `UserError` when whole words are asked for and the pieces do not show them.
+    """
+    if whole_word:
+        words.check_marks_words(vocabulary)
     ordinary = np.flatnonzero(~vocabulary.is_special)
     return Masking(seed, whole_word, words.kinds_of(vocabulary), ordinary, vocabulary.mask_id)

@@ -46,8 +46,13 @@ class Tokens:
 def tokenize(text: str, tokenizer: Any) -> Tokens:
     """Tokenise a text whole with a fast transformers tokenizer."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    lone_space_id = tokenizer.convert_tokens_to_ids(LONE_SPACE)
-    return tokens_from_offsets(text, encoded["input_ids"], encoded["offset_mapping"], lone_space_id)
+    return tokens_from_offsets(text, encoded["input_ids"], encoded["offset_mapping"], lone_space_id(tokenizer))
+
+
+def lone_space_id(tokenizer: Any) -> int:
+    """The id of a lone `▁`; -1 when the tokenizer has none, which transformers reads as unknown."""
+    found = tokenizer.convert_tokens_to_ids(LONE_SPACE)
+    return -1 if found is None or found == tokenizer.unk_token_id else int(found)
 
 
 def tokens_from_offsets(

@@ -31,7 +31,7 @@ class Window:
     start: int
     """The document's token at which it begins."""
     input_ids: IntArray
-    """[L]: `<s>`, the tokens, `</s>`."""
+    """[L]: `<s>` or `[CLS]`, the tokens, `</s>` or `[SEP]`."""
     is_owned: IntArray
     """[L]: 1 where this window is the one in which the token is most central; special ones are 0."""
 
@@ -48,7 +48,7 @@ class Encoded:
 def encode_documents(documents: list[Document], tokenizer: Any, seq_length: int, overlap: int) -> Encoded:
     """Tokenise documents and lay windows of at most `seq_length` sub-words over them."""
     tokens = [align.tokenize(document.text, tokenizer) for document in documents]
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    bos, eos = tokenizer.cls_token_id, tokenizer.sep_token_id
     rows = []
     for index, document_tokens in enumerate(tokens):
         spans = align.windows(len(document_tokens), seq_length - 2, overlap)

@@ -15,11 +15,12 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from camembert_bio import files
+from camembert_bio import config, files
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.align import LONE_SPACE
+from camembert_bio.evaluation.align import lone_space_id
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.model.encoder import num_positions, quiet_transformers
+from camembert_bio.model.families import FAMILIES
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 _VOCABULARIES = (SENTENCEPIECE_MODEL, "tokenizer.json", "vocab.json")
@@ -31,8 +32,8 @@ _TOKENIZER_FILES = (
     "added_tokens.json",
 )
 
-# camembert-base as published carries a pooler, which no tagger uses.
-_UNUSED_WEIGHTS = ("lm_head.", "roberta.pooler.")
+# Heads of masked language models; the poolers that are published with some, and BERT's other head, no tagger uses.
+_UNUSED_WEIGHTS = ("lm_head.", "roberta.pooler.", "cls.", "bert.pooler.", "decoder.")
 _NEW_WEIGHTS = ("classifier.",)
 
 _MAX_UNKNOWN = 0.5
@@ -61,6 +62,9 @@ def open_model(name: str, folder: str, seq_length: int) -> ModelFolder:
     path = Path(folder)
     if not (path / "config.json").is_file():
         raise UserError(f"model {name}: {path} has no config.json; give a transformers model folder")
+    model_type = config.read_json(path / "config.json").get("model_type")
+    if model_type not in FAMILIES:
+        raise UserError(f"model {name}: {path} is a {model_type!r}; give one of {', '.join(FAMILIES)}")
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
         raise UserError(f"model {name}: {path} has no .safetensors weights; save the model with save_pretrained")
@@ -85,7 +89,7 @@ def _load_tokenizer(name: str, path: Path) -> Any:
             "copy the files of the tokenizer that the model was trained with"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         raise UserError(f"model {name}: the tokenizer of {path} cannot be loaded ({error})") from error
     if not tokenizer.is_fast:
@@ -103,7 +107,7 @@ def check_tokenizer(model: ModelFolder, task: str, documents: Iterable[Document]
     texts = [document.text for document in documents]
     ids = [token for row in tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] for token in row]
     # A lone space stands before each word that begins with an unknown character: it says nothing.
-    num_pieces = len(ids) - ids.count(tokenizer.convert_tokens_to_ids(LONE_SPACE))
+    num_pieces = len(ids) - ids.count(lone_space_id(tokenizer))
     unknown = ids.count(tokenizer.unk_token_id) / max(num_pieces, 1)
     if unknown > _MAX_UNKNOWN:
         raise UserError(
@@ -123,6 +127,7 @@ def load_tagger(model: ModelFolder, tags: list[str], seed: int) -> Any:
         tagger, report = AutoModelForTokenClassification.from_pretrained(
             model.path,
             local_files_only=True,
+            trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
             attn_implementation="sdpa",
@@ -141,13 +146,13 @@ def load_tagger(model: ModelFolder, tags: list[str], seed: int) -> Any:
     return tagger
 
 
-def _check_fits(model: ModelFolder, config: Any, seq_length: int) -> None:
-    if len(model.tokenizer) > config.vocab_size:
+def _check_fits(model: ModelFolder, model_config: Any, seq_length: int) -> None:
+    if len(model.tokenizer) > model_config.vocab_size:
         raise UserError(
-            f"model {model.name}: its tokenizer has {len(model.tokenizer)} ids, its embeddings {config.vocab_size}; "
-            "use the tokenizer that the model was trained with"
+            f"model {model.name}: its tokenizer has {len(model.tokenizer)} ids, its embeddings "
+            f"{model_config.vocab_size}; use the tokenizer that the model was trained with"
         )
-    positions = num_positions(config)
+    positions = num_positions(model_config)
     if seq_length > positions:
         raise UserError(
             f"model {model.name}: seq_length {seq_length} is over its {positions} positions; use at most {positions}"
@@ -157,7 +162,10 @@ def _check_fits(model: ModelFolder, config: Any, seq_length: int) -> None:
 def _check_weights(model: ModelFolder, report: dict[str, Any]) -> None:
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(_NEW_WEIGHTS))
     unexpected = sorted(key for key in report["unexpected_keys"] if not key.startswith(_UNUSED_WEIGHTS))
-    for keys, fact in ((missing, "lacks weights of its encoder"), (unexpected, "has weights that no CamemBERT has")):
+    for keys, fact in (
+        (missing, "lacks weights of its encoder"),
+        (unexpected, "has weights that no model of its type has"),
+    ):
         if keys:
             shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
             raise UserError(

@@ -15,8 +15,14 @@ from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.model import packed_attention
 from camembert_bio.model.families import FAMILIES, first_position
 
-# Ids of CamemBERT's layout, whatever the size: CamembertConfig()'s own defaults are BERT's.
-_LAYOUT: Mapping[str, Any] = {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 5, "eos_token_id": 6}
+CAMEMBERT_IDS = (5, 6, 1)
+"""Of `<s>`, `</s>` and `<pad>` in CamemBERT's layout, whatever the size."""
+
+# CamembertConfig()'s own defaults are BERT's.
+_LAYOUT: Mapping[str, Any] = {
+    "type_vocab_size": 1,
+    **dict(zip(("bos_token_id", "eos_token_id", "pad_token_id"), CAMEMBERT_IDS, strict=True)),
+}
 
 # What transformers and torch raise for a shape that is no encoder (num_attention_heads 0, hidden_act "gleu", ...).
 _REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AssertionError, StrictDataclassError)

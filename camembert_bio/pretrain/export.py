@@ -11,7 +11,6 @@ from camembert_bio.errors import UserError
 from camembert_bio.model import encoder as encoders
 from camembert_bio.pretrain import checkpoint, run_folder
 from camembert_bio.shards.manifest import TOKENIZER
-from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +34,9 @@ def export(run: Path, output: Path, step: int | None = None) -> Path:
     encoders.assert_tied(encoder)
     with files.atomic_folder(output) as aside:
         encoder.save_pretrained(aside)
-        for name in (SENTENCEPIECE_MODEL, "tokenizer_config.json"):
-            shutil.copyfile(run / TOKENIZER / name, aside / name)
+        for file in (run / TOKENIZER).iterdir():
+            if file.name != "config.json":  # the tokenizer's side alone
+                shutil.copyfile(file, aside / file.name)
         encoders.assert_tied(encoders.load_encoder(aside))
     logger.info("exported step %d of %s to %s", checkpoint.read_state(found)["step"], run, output)
     return output

@@ -8,9 +8,10 @@ from typing import Any
 from camembert_bio import config
 from camembert_bio.data.order import Order, accumulation_steps
 from camembert_bio.data.windows import load_windows
+from camembert_bio.data.words import check_marks_words
 from camembert_bio.errors import Mistakes
 from camembert_bio.model import encoder as encoders
-from camembert_bio.model.tokenizer import check_tokenizer
+from camembert_bio.model.tokenizer import check_new_weights, check_tokenizer
 from camembert_bio.pretrain import run_folder
 from camembert_bio.pretrain.engine import engine_settings
 from camembert_bio.pretrain.recipe import Pretrain, Shape
@@ -85,6 +86,9 @@ def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool) -> Ready:
     with mistakes.noted():
         encoder = _encoder(recipe, corpus, begun)
     with mistakes.noted():
+        if recipe.objective.whole_word:
+            check_marks_words(corpus.vocabulary)
+    with mistakes.noted():
         order = Order(
             load_windows(corpus, TRAIN, recipe.seq_length),
             recipe.seed,
@@ -105,6 +109,8 @@ def _encoder(recipe: Pretrain, corpus: Corpus, begun: bool) -> Any:
     """The encoder that the run starts from, checked against the corpus; of one that has begun, its shape."""
     if begun:
         return encoders.rebuild_encoder(recipe.output / run_folder.MODEL_CONFIG)
+    if recipe.model.path is None:
+        check_new_weights(corpus)
     vocab_size = len(corpus.vocabulary)
     shape = config.to_dict(recipe.model.config or Shape())
     encoder = encoders.new_encoder(recipe.model.path, shape, vocab_size, recipe.seed)

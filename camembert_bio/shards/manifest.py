@@ -2,7 +2,7 @@
 
     CORPUS/corpus.json
     CORPUS/vocabulary.json
-    CORPUS/tokenizer/            sentencepiece.bpe.model, tokenizer_config.json, config.json
+    CORPUS/tokenizer/            sentencepiece.bpe.model or tokenizer.json, and what transformers reads beside it
     CORPUS/SOURCE/SPLIT-00000.arrow
 
 The manifest's own hash names the corpus: a run records it and refuses another. No path is hashed, so the same
@@ -20,9 +20,9 @@ from typing import Any
 from camembert_bio import config, files
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.format import Shard, open_shard
-from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, Vocabulary, load_vocabulary
+from camembert_bio.shards.vocabulary import Kind, Vocabulary, load_vocabulary, tokenizer_file
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "corpus.json"
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer"
@@ -75,8 +75,10 @@ class Manifest:
     """The content of `corpus.json`."""
 
     format: int
+    tokenizer_kind: Kind
+    """How its pieces show where a word begins."""
     tokenizer_sha256: str
-    """Of `tokenizer/sentencepiece.bpe.model`."""
+    """Of `tokenizer/sentencepiece.bpe.model`, or of `tokenizer/tokenizer.json` where the kind is another."""
     vocabulary_sha256: str
     """Of `vocabulary.json`."""
     vocab_size: int
@@ -147,7 +149,7 @@ def open_corpus(folder: Path) -> Corpus:
 def verify(corpus: Corpus) -> None:
     """Hash every file that the manifest names; `RunError` lists those that differ."""
     expected = {VOCABULARY: corpus.manifest.vocabulary_sha256}
-    expected[f"{TOKENIZER}/{SENTENCEPIECE_MODEL}"] = corpus.manifest.tokenizer_sha256
+    expected[f"{TOKENIZER}/{tokenizer_file(corpus.manifest.tokenizer_kind)}"] = corpus.manifest.tokenizer_sha256
     for source in corpus.manifest.sources.values():
         for split in source.splits.values():
             expected |= {shard.path: shard.sha256 for shard in split.shards}

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from camembert_bio import files
 from camembert_bio.corpus.clean import clean
 from camembert_bio.corpus.recipe import TrainTokenizer
-from camembert_bio.corpus.tokenize import agree_with_transformers, load_tokenizer, train_tokenizer
+from camembert_bio.corpus.tokenize import agree_with_transformers, load_tokenizer
+from camembert_bio.corpus.unigram import train_tokenizer
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
@@ -156,12 +157,16 @@ def test_folders_that_transformers_would_load_as_unk(tmp_path, tokenizer_folder)
     with pytest.raises(UserError, match="does not exist"):
         load_tokenizer(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"missing .it holds no SentencePiece model"):
+    with pytest.raises(UserError, match=r"has neither .* nor tokenizer\.json \(it holds no tokenizer\)"):
         load_tokenizer(tmp_path / "empty")
     misnamed = shutil.copytree(tokenizer_folder, tmp_path / "misnamed")
     (misnamed / SENTENCEPIECE_MODEL).rename(misnamed / "spiece.model")
-    with pytest.raises(UserError, match=r"is missing \(it holds spiece.model\); .* exactly that name"):
+    with pytest.raises(UserError, match=r"\(it holds spiece\.model\); .* exactly that name"):
         load_tokenizer(misnamed)
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "vocab.txt").write_text("[PAD]")
+    with pytest.raises(UserError, match=r"it holds vocab\.txt.*save_pretrained\(folder\) makes the latter"):
+        load_tokenizer(tmp_path / "slow")
 
 
 def test_a_file_that_is_no_model(tmp_path):

@@ -41,6 +41,7 @@ def vocabulary() -> Vocabulary:
         unk_id=3,
         mask_id=len(pieces) - 1,
         special_ids=(0, 1, 2, 3, 4, 5, 6, len(pieces) - 1),
+        kind="sentencepiece",
     )
 
 
@@ -91,6 +92,7 @@ def write_corpus(vocabulary: Vocabulary) -> WriteCorpus:
             )
         Manifest(
             format=FORMAT,
+            tokenizer_kind=vocabulary.kind,
             tokenizer_sha256="0" * 64,
             vocabulary_sha256=files.sha256_file(folder / VOCABULARY),
             vocab_size=len(vocabulary),

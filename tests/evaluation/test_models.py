@@ -91,7 +91,9 @@ def test_weights_of_the_encoder_are_missing(copy):
 
 def test_weights_that_the_model_does_not_have(copy):
     change_weights(copy, lambda weights: weights.update({"roberta.encoder.layer.9.extra": torch.zeros(2)}))
-    with pytest.raises(UserError, match=r"has weights that no CamemBERT has \(1: roberta\.encoder\.layer\.9\.extra"):
+    with pytest.raises(
+        UserError, match=r"has weights that no model of its type has \(1: roberta\.encoder\.layer\.9\.extra"
+    ):
         open_model("tiny", str(copy), 64)
 
 

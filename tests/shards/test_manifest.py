@@ -18,7 +18,9 @@ from camembert_bio.shards.manifest import (
 )
 from camembert_bio.shards.vocabulary import Vocabulary
 
-VOCABULARY = Vocabulary(("<s>", "</s>", "<pad>", "<unk>", "▁le", "<mask>"), 0, 1, 2, 3, 5, (0, 1, 2, 3, 5))
+VOCABULARY = Vocabulary(
+    ("<s>", "</s>", "<pad>", "<unk>", "▁le", "<mask>"), 0, 1, 2, 3, 5, (0, 1, 2, 3, 5), "sentencepiece"
+)
 
 
 def write(folder, documents):
@@ -36,7 +38,13 @@ def write(folder, documents):
     sources = {"a": Source("CC0", {"train": Split(len(documents), tokens, tokens, (entry,))})}
     digests = files.sha256_file(model), files.sha256_file(folder / "vocabulary.json")
     Manifest(
-        FORMAT, *digests, len(VOCABULARY), {"recipe": {"x": 1.5, "y": [1, None]}}, sources, {"a": str(folder)}
+        FORMAT,
+        "sentencepiece",
+        *digests,
+        len(VOCABULARY),
+        {"recipe": {"x": 1.5, "y": [1, None]}},
+        sources,
+        {"a": str(folder)},
     ).save(folder)
     return open_corpus(folder)
 
@@ -83,7 +91,7 @@ def test_a_folder_without_a_manifest(tmp_path):
 def test_a_manifest_of_another_format(corpus):
     path = corpus.folder / "corpus.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(UserError, match="has format 99, this version reads 1; run prepare again"):
+    with pytest.raises(UserError, match="has format 99, this version reads 2; run prepare again"):
         open_corpus(corpus.folder)
 
 
