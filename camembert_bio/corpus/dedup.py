@@ -21,17 +21,3 @@ def split_of(key: bytes, validation_fraction: float) -> str:
     """The side of the held-out split on which the text of this digest stands, whatever else the corpus holds."""
     share = int.from_bytes(key[:8], "big") / 2**64
     return VALIDATION if share < validation_fraction else TRAIN
-
-
-class Seen:
-    """The digests met so far: about 90 bytes of memory each."""
-
-    def __init__(self) -> None:
-        self._keys: set[bytes] = set()
-
-    def is_new(self, key: bytes) -> bool:
-        """Whether this digest comes for the first time; it is remembered."""
-        if key in self._keys:
-            return False
-        self._keys.add(key)
-        return True

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from camembert_bio.corpus.dedup import Seen, digest, split_of
+from camembert_bio.corpus.dedup import digest, split_of
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,6 @@ from camembert_bio.corpus.dedup import Seen, digest, split_of
 )
 def test_equal_up_to_case_and_white_space(a, b, are_equal):
     assert (digest(a) == digest(b)) is are_equal
-
-
-def test_seen():
-    seen = Seen()
-    assert [seen.is_new(key) for key in (b"a", b"b", b"a")] == [True, True, False]
 
 
 def test_the_held_out_share():
