@@ -181,7 +181,7 @@ def _assemble(
     tokenizer.vocabulary.save(folder / VOCABULARY)
     agreement = agree_with_transformers(folder / TOKENIZER, tokenizer, _probe(job))
     clock.lap("compare with transformers")
-    sources = _shards(job, len(tokenizer.vocabulary), crew, folder)
+    written = _shards(job, len(tokenizer.vocabulary), crew, folder)
     clock.lap("write")
     rejected = quarantined(job)
     if rejected:
@@ -194,7 +194,10 @@ def _assemble(
     origin = str(recipe.tokenizer.path) if recipe.tokenizer.path else "trained on this corpus"
     vocabulary = tokenizer.vocabulary
     about = {"kind": vocabulary.kind, "vocab_size": len(vocabulary), "origin": origin, **agreement}
-    report.write(folder, tallies(job), clock, about, found)
+    counted = tallies(job)
+    for one in written:
+        counted[recipe.sources[one.cut.source].name].fill(one.num_windows, one.num_positions)
+    report.write(folder, counted, clock, about, found)
     Manifest(
         format=manifest.FORMAT,
         tokenizer_kind=tokenizer.vocabulary.kind,
@@ -202,29 +205,26 @@ def _assemble(
         vocabulary_sha256=files.sha256_file(folder / VOCABULARY),
         vocab_size=len(tokenizer.vocabulary),
         build=build,
-        sources=sources,
+        sources={
+            source.name: manifest.Source(source.licence, sharding.splits(number, written), source.weight)
+            for number, source in enumerate(recipe.sources)
+        },
         paths=paths(recipe),
     ).save(folder)
 
 
-def _shards(job: Job, vocab_size: int, crew: Workers, folder: Path) -> dict[str, manifest.Source]:
-    """Write the shards; the sources' entries of the manifest."""
+def _shards(job: Job, vocab_size: int, crew: Workers, folder: Path) -> list[sharding.Written]:
+    """Write the shards, in the corpus' order."""
     dtype = dtype_for(vocab_size)
-    numbered = list(enumerate(job.recipe.sources))
+    for source in job.recipe.sources:
+        (folder / source.name).mkdir()
     planned = [
         cut
-        for number, _ in numbered
+        for number in range(len(job.recipe.sources))
         for split in (TRAIN, VALIDATION)
         for cut in sharding.cuts(job, number, split, dtype)
     ]
-    for _, source in numbered:
-        (folder / source.name).mkdir()
-    entries = crew.run("writing", sharding.write, [(job, folder, dtype, cut) for cut in planned])
-    written = list(zip(planned, entries, strict=True))
-    return {
-        source.name: manifest.Source(source.licence, sharding.splits(number, written), source.weight)
-        for number, source in numbered
-    }
+    return crew.run("writing", sharding.write, [(job, folder, dtype, cut) for cut in planned])
 
 
 def _probe(job: Job) -> list[str]:

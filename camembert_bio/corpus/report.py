@@ -22,6 +22,7 @@ import numpy.typing as npt
 from camembert_bio import files
 from camembert_bio.corpus import report_html
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
+from camembert_bio.shards.packing import REFERENCE_LENGTH
 
 _CONDITIONS = {
     "non_commercial": ({"nc"}, {"noncommercial"}, {"non", "commercial"}),
@@ -72,6 +73,9 @@ class Tally:
     num_unknown: int = 0
     num_single: int = 0
     """Tokens of one character, `▁` aside."""
+    num_windows: int = 0
+    num_positions: int = 0
+    """Of those windows, that hold a token."""
     peaks: dict[str, int] = field(default_factory=dict)
     """MB of a worker's memory by the end of a phase."""
 
@@ -94,6 +98,11 @@ class Tally:
         """Note a worker's peak memory."""
         self.peaks[phase] = max(megabytes, self.peaks.get(phase, 0))
 
+    def fill(self, num_windows: int, num_positions: int) -> None:
+        """Add a shard's windows of `REFERENCE_LENGTH` and the positions of them that hold a token."""
+        self.num_windows += num_windows
+        self.num_positions += num_positions
+
     def summary(self) -> dict[str, Any]:
         """The source's entry of the report."""
         return {
@@ -113,6 +122,7 @@ class Tally:
             "characters": self.num_characters,
             "tokens": self.num_tokens,
             "tokens_per_word": round(self.num_tokens / self.num_words, 4),
+            "window_fill": round(self.num_positions / (REFERENCE_LENGTH * self.num_windows), 4),
             "unknown_share": self.num_unknown / self.num_tokens,
             "single_character_share": self.num_single / self.num_tokens,
         }
@@ -227,8 +237,9 @@ def _markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Corpus",
         "",
-        "| source | read | dropped | duplicates | near | kept | held out | words | tokens | tokens/word | unknown |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| source | read | dropped | duplicates | near | kept | held out | words | tokens | tokens/word | fill "
+        "| unknown |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, source in report["sources"].items():
         kept = sum(source["documents"].values())
@@ -236,7 +247,7 @@ def _markdown(report: dict[str, Any]) -> str:
             f"| {name} | {source['documents_read']:,} | {sum(source['dropped'].values()):,} "
             f"| {source['duplicates']:,} | {source['near_duplicates']:,} | {kept:,} "
             f"| {source['documents'][VALIDATION]:,} | {source['words']:,} | {source['tokens']:,} "
-            f"| {source['tokens_per_word']:.3f} | {source['unknown_share']:.4%} |"
+            f"| {source['tokens_per_word']:.3f} | {source['window_fill']:.1%} | {source['unknown_share']:.4%} |"
         )
     tokenizer = report["tokenizer"]
     stages = ", ".join(f"{stage} {seconds} s" for stage, seconds in report["seconds"].items())

@@ -12,9 +12,10 @@ from typing import Any
 
 from camembert_bio.corpus.report_look import bar, document, table
 from camembert_bio.shards.manifest import VALIDATION
+from camembert_bio.shards.packing import REFERENCE_LENGTH
 
 _FREQUENCIES = ((1, 1), (2, 2), (3, 9), (10, 99), (100, None))
-_WINDOW = 512
+_FILL = f"Fill at {REFERENCE_LENGTH}"
 _CONDITIONS = {
     "non_commercial": "non-commercial",
     "share_alike": "share-alike",
@@ -68,14 +69,15 @@ def _tiles(sources: dict[str, Any]) -> Iterator[str]:
 
 
 def _overview(sources: dict[str, Any]) -> Iterator[str]:
-    head = ("Source", "Read", "Kept", "Held out", "Words", "Tokens", "Tokens/word", "Unknown", "One character")
+    head = ("Source", "Read", "Kept", "Held out", "Words", "Tokens", "Tokens/word", _FILL, "Unknown", "One character")
     rows = []
     for name, source in sources.items():
         counts = (source["documents_read"], _kept(source), source["documents"][VALIDATION])
         sizes = (source["words"], source["tokens"])
         shares = (source["unknown_share"], source["single_character_share"])
         numbers = [f"{number:,}" for number in (*counts, *sizes)]
-        rows.append([name, *numbers, f"{source['tokens_per_word']:.3f}", *(f"{share:.3%}" for share in shares)])
+        packed = f"{source['window_fill']:.1%}"
+        rows.append([name, *numbers, f"{source['tokens_per_word']:.3f}", packed, *(f"{share:.3%}" for share in shares)])
     yield table("Documents, words and tokens; how well the tokenizer fits, as shares of the tokens", head, rows)
 
 
@@ -122,8 +124,8 @@ def _lengths(source: dict[str, Any]) -> str:
         label = _range(lower, max(lower, 2 * lower - 1))
         rows.append([label, f"{count:,}", f"{count / kept:.1%}", bar(count / most, 0)])
         lower = 2 * lower or 1
-    long = sum(count for lower, count in counts.items() if lower >= _WINDOW) / kept
-    caption = f"Length of the documents kept, in tokens; {long:.1%} have {_WINDOW} or more"
+    long = sum(count for lower, count in counts.items() if lower >= REFERENCE_LENGTH) / kept
+    caption = f"Length of the documents kept, in tokens; {long:.1%} have {REFERENCE_LENGTH} or more"
     return table(caption, ("Tokens", "Documents", "Share", ""), rows)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from camembert_bio.data import words
 from camembert_bio.data.hashing import I64, draw, key
+from camembert_bio.shards import words
 from camembert_bio.shards.format import Ids
 from camembert_bio.shards.vocabulary import Vocabulary
 

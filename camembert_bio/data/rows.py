@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from camembert_bio.data.hashing import I64
-from camembert_bio.data.packing import NUM_ADDED
 from camembert_bio.data.windows import I32, WindowTable
 from camembert_bio.shards.format import Ids
+from camembert_bio.shards.packing import NUM_ADDED
 from camembert_bio.shards.vocabulary import Vocabulary
 
 FILLER = -1

@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from camembert_bio import files
-from camembert_bio.data import words
 from camembert_bio.data.hashing import I64
-from camembert_bio.data.packing import NUM_ADDED, POLICY, pack
 from camembert_bio.errors import UserError
+from camembert_bio.shards import words
 from camembert_bio.shards.format import Shard
 from camembert_bio.shards.manifest import TRAIN, Corpus
+from camembert_bio.shards.packing import NUM_ADDED, POLICY, pack
 
 logger = logging.getLogger(__name__)
 

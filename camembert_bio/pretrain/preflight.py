@@ -8,7 +8,6 @@ from typing import Any
 from camembert_bio import config
 from camembert_bio.data.order import Order, accumulation_steps
 from camembert_bio.data.windows import load_windows
-from camembert_bio.data.words import check_marks_words
 from camembert_bio.errors import Mistakes
 from camembert_bio.model import encoder as encoders
 from camembert_bio.model.tokenizer import check_new_weights, check_tokenizer
@@ -17,6 +16,7 @@ from camembert_bio.pretrain.engine import engine_settings
 from camembert_bio.pretrain.recipe import Pretrain, Shape
 from camembert_bio.pretrain.schedule import num_steps, tokens_per_step
 from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus, open_corpus, verify
+from camembert_bio.shards.words import check_marks_words
 
 
 @dataclass(frozen=True)

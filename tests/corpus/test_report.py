@@ -1,6 +1,8 @@
 import json
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.clean import num_words
 from camembert_bio.corpus.report import length_counts, terms
 from camembert_bio.corpus.report_html import conditions, page
+from camembert_bio.data.windows import load_windows
 from camembert_bio.shards.manifest import Corpus, open_corpus
 
 from .conftest import recipe, sentences, write_jsonl
@@ -134,6 +137,19 @@ def test_lengths_and_pieces_are_those_of_the_shards(built, report):
         assert source["tokens"] == len(pieces)
         single = sum(len(piece.removeprefix("▁")) == 1 for piece in pieces)
         assert 0 < single == round(source["single_character_share"] * len(pieces))
+
+
+def test_the_fill_is_that_of_the_windows_that_training_reads(built, report, tmp_path):
+    copy = open_corpus(Path(shutil.copytree(built.folder, tmp_path / "corpus")))
+    tables = [load_windows(copy, split, 512) for split in ("train", "validation")]
+    for name, source in report["sources"].items():
+        windows = positions = 0
+        for table in tables:
+            mine = np.flatnonzero(table.source_of(np.arange(len(table))) == table.sources.index(name))
+            segments = np.concatenate([np.arange(table.offsets[w], table.offsets[w + 1]) for w in mine])
+            windows += len(mine)
+            positions += int(table.length[segments].sum()) + 2 * len(segments)
+        assert source["window_fill"] == round(positions / (512 * windows), 4) > 0.5
 
 
 def test_length_counts():

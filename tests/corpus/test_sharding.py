@@ -14,6 +14,8 @@ from camembert_bio.corpus.layout import READ, TOKENS, lay_out
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.work import Block, Job, write_arrays, write_counts, write_table
 from camembert_bio.shards.format import open_shard
+from camembert_bio.shards.manifest import VOCABULARY
+from camembert_bio.shards.vocabulary import Vocabulary
 
 DTYPE = np.dtype(np.uint16)
 
@@ -43,6 +45,8 @@ def job_of(folder: Path, blocks: list[list[tuple[int, bool]]], shard_bytes: int)
         )
         held_out = np.array([side for _, side in documents], bool)
         write_arrays(job.path(TOKENS, block, ".npz"), lengths=lengths, words=lengths * 2, held_out=held_out)
+    pieces = tuple(f"▁{number}" for number in range(300))
+    Vocabulary(pieces, 0, 1, 2, 3, 4, (0, 1, 2, 3, 4), "sentencepiece").save(folder / "out" / VOCABULARY)
     lay_out(job)
     return job
 
@@ -56,7 +60,9 @@ def test_shards_are_bounded_and_hold_every_document_once_in_order(tmp_path: Path
         planned = list(sharding.cuts(job, 0, split, np.dtype(np.uint64)))
         assert [cut.path for cut in planned] == [f"a/{split}-{number:05d}.arrow" for number in range(len(planned))]
         for cut in planned:
-            entry = sharding.write(job, tmp_path / "out", DTYPE, cut)
+            written = sharding.write(job, tmp_path / "out", DTYPE, cut)
+            entry = written.entry
+            assert 512 * written.num_windows >= written.num_positions >= entry.tokens
             path = tmp_path / "out" / entry.path
             assert (path.stat().st_size, files.sha256_file(path)) == (entry.bytes, entry.sha256)
             shard = open_shard(path)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camembert_bio.data import words
 from camembert_bio.data.masking import masking
+from camembert_bio.shards import words
 
 
 def words_of(ids, vocabulary):

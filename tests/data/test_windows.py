@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camembert_bio.data import windows as windows_module
-from camembert_bio.data import words
-from camembert_bio.data.packing import pack
 from camembert_bio.data.windows import build_windows, load_windows, split_shards
 from camembert_bio.errors import UserError
+from camembert_bio.shards import words
 from camembert_bio.shards.format import Shard
+from camembert_bio.shards.packing import pack
 
 
 def shard_of(documents):

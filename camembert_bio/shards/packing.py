@@ -18,11 +18,14 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 
-from camembert_bio.data import words
+from camembert_bio.shards import words
 from camembert_bio.shards.format import Shard
 
 POLICY = 1
 """Version of the policy: a change of the policy changes this number, and with it the cached tables."""
+
+REFERENCE_LENGTH = 512
+"""CamemBERT's window: the length for which a corpus' report tells the fill."""
 
 NUM_ADDED = 2
 """Positions that `<s>` and `</s>` add to each segment."""

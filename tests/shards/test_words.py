@@ -7,9 +7,9 @@ import pytest
 from families import write_tokenizer
 
 from camembert_bio.corpus.tokenize import load_tokenizer
-from camembert_bio.data import words
 from camembert_bio.data.masking import masking
 from camembert_bio.errors import UserError
+from camembert_bio.shards import words
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, Vocabulary
 
 TEXTS = [
