@@ -11,6 +11,9 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+# Corpora at https:// and s3://; `hf://` needs huggingface_hub alone, which transformers brings.
+REMOTE = ["aiohttp>=3.9", "s3fs>=2024.2"]
+
 setup(
     name="camembert-bio",
     version=VERSION,
@@ -45,9 +48,15 @@ setup(
         "zstandard>=0.22",
         "rensa>=0.5,<0.6",
         "xxhash>=3.5",
+        "fsspec>=2024.2",
     ],
     extras_require={
+        "remote": REMOTE,
         "dev": [
+            *REMOTE,
+            "moto[s3]>=5",  # with Flask: an S3 on the loopback interface
+            "flask>=3",
+            "flask-cors>=5",
             "pytest>=8",
             "pytest-xdist>=3",
             "hypothesis>=6",

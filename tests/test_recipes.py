@@ -45,7 +45,7 @@ def test_corpus_and_model_share_the_published_tokenizer():
     assert [source.name for source in prepare.sources] == ["istex", "clear", "e3c"]
     assert all(source.path.suffix == ".jsonl" for source in prepare.sources)
     assert prepare.tokenizer.path == pretrain.model.path
-    assert prepare.output == pretrain.corpus
+    assert str(prepare.output) == pretrain.corpus
     assert prepare.deduplicate.exact is False
 
 

@@ -5,7 +5,6 @@ Shape letters: B rows, L positions (`seq_length`), P segments with each row's pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +14,7 @@ import torch
 from camembert_bio.data.masking import Masking
 from camembert_bio.data.order import Draws
 from camembert_bio.data.rows import Rows
+from camembert_bio.data.tokens import Tokens
 from camembert_bio.data.windows import WindowTable
 from camembert_bio.shards.format import Ids
 from camembert_bio.shards.vocabulary import Vocabulary
@@ -77,7 +77,7 @@ class Collator:
     """What turns windows into batches: the table, the tokens, the objective."""
 
     table: WindowTable
-    shards: Sequence[Ids]
+    shards: Tokens
     """`input_ids` of each shard of the table."""
     vocabulary: Vocabulary
     masking: Masking | None

@@ -22,7 +22,8 @@ from camembert_bio.data.hashing import key, permute
 from camembert_bio.data.masking import masking
 from camembert_bio.data.order import Draws, Order, accumulation_steps
 from camembert_bio.data.rows import FILLER, Rows, lay_out
-from camembert_bio.data.windows import WindowTable, load_windows, split_shards
+from camembert_bio.data.tokens import FetchedTokens, open_tokens
+from camembert_bio.data.windows import WindowTable, load_windows, split_entries
 from camembert_bio.errors import UserError, nearest
 from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus
 
@@ -64,6 +65,8 @@ class Loader:
     """Windows that earlier phases of this `seq_length` read: the epoch goes on where they stopped."""
     repeats: Mapping[str, float] = field(default_factory=dict)
     """How often an epoch reads each source; 1 where it is not named."""
+    shuffle_shards: int | None = None
+    """Shards that are read at a time, see `Order`; None permutes all windows."""
     split: str = TRAIN
     num_threads: int = 1
     """Threads that make batches ahead of the one in use, each a step at a time."""
@@ -82,7 +85,15 @@ class Loader:
     @functools.cached_property
     def order(self) -> Order:
         """Which windows each step reads."""
-        return Order(self.table, self.seed, self.repeats, self.global_batch_size, self.first_step, self.first_sample)
+        return Order(
+            self.table,
+            self.seed,
+            self.repeats,
+            self.global_batch_size,
+            self.first_step,
+            self.first_sample,
+            self.shuffle_shards,
+        )
 
     @functools.cached_property
     def collator(self) -> Collator:
@@ -122,6 +133,8 @@ class Loader:
 
     def _make(self, step: int, samples: tuple[Draws, Rows]) -> list[Batch]:
         """The micro-batches of a step from its samples."""
+        if isinstance(self.collator.shards, FetchedTokens):
+            self.collator.shards.want(*self.order.shards(step))
         batches = self.collator.batches(*samples, self.micro_batch_size, self.mask_rate(step))
         return [batch.pin_memory() for batch in batches] if self.pin_memory else batches
 
@@ -220,6 +233,6 @@ class EvaluationLoader:
 def _new_collator(
     corpus: Corpus, split: str, table: WindowTable, seed: int, objective: Objective, whole_word: bool
 ) -> Collator:
-    tokens = [shard.input_ids for _, shard in split_shards(corpus, split)]
+    tokens = open_tokens(corpus, [entry for _, entry in split_entries(corpus, split)])
     masked = masking(corpus.vocabulary, seed, whole_word) if objective == "masked" else None
     return Collator(table, tokens, corpus.vocabulary, masked)

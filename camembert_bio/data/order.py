@@ -3,21 +3,29 @@
 Samples of one `seq_length` are numbered from 0 through all phases of a run that have it; a step reads
 `global_batch_size` of them, where the step before stopped. Sample i is draw `i % epoch_length` of
 epoch `i // epoch_length`. Lengths have orders that have nothing in common.
+
+An epoch is a permutation of all its draws, or one by groups of shards (`groups`).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from camembert_bio.data.groups import Groups
 from camembert_bio.data.hashing import I64, key, permute
 from camembert_bio.data.windows import WindowTable
 from camembert_bio.errors import UserError, nearest, raise_all
 
 _MAX_REPEATS = 1_000_000
+
+
+Shards = tuple[int, ...]
+"""Shards as a table of windows numbers them."""
 
 
 class Draws(NamedTuple):
@@ -57,7 +65,8 @@ class Order:
     read each window exactly five times where the quarter is whole.
 
     Step `first_step` reads the samples from `first_sample` on: a phase that follows others of its length
-    gives the number of samples that they read.
+    gives the number of samples that they read. With `shuffle_shards` an epoch reads groups of so many shards, one
+    after the other, and permutes what it draws within each.
 
     Raises `UserError` for repeats that are negative, above a million, not finite, all zero, or of an unknown source.
     """
@@ -70,6 +79,7 @@ class Order:
         global_batch_size: int,
         first_step: int = 0,
         first_sample: int = 0,
+        shuffle_shards: int | None = None,
     ) -> None:
         _check(repeats, table.sources)
         self.table = table
@@ -83,6 +93,7 @@ class Order:
         share = np.array([value % 1.0 for value in wanted])
         self._extra = np.where(share > 0, np.maximum(1, np.rint(share * self._windows)), 0).astype(np.int64)
         self._ends = np.cumsum(self._whole * self._windows + self._extra)
+        self.groups = Groups(table, seed, self._whole, self._extra, shuffle_shards) if shuffle_shards else None
 
     @property
     def epoch_length(self) -> int:
@@ -117,12 +128,36 @@ class Order:
         A thousand samples at once take 0.4 us each, 32 take 5 us each: what numpy's calls cost.
         """
         count = self.global_batch_size // world_size
-        first = self.first_sample + (first_step - self.first_step) * self.global_batch_size + rank * count
+        first = self._first_of(first_step) + rank * count
         steps = np.arange(num_steps)[:, None] * self.global_batch_size
         return self._draws((first + steps + np.arange(count)).reshape(-1))
 
+    def shards(self, step: int) -> tuple[Shards, Shards]:
+        """The shards of the groups that a step reads from, and of the group after them; all and none without groups."""
+        if self.groups is None:
+            return self._all_shards, ()
+        first = self._first_of(step)
+        now: list[int] = []
+        while True:
+            epoch, place = divmod(first, self.epoch_length)
+            shards, end = self.groups.group_of(epoch, place)
+            if first >= self._first_of(step + 1):
+                return tuple(now), shards
+            now += shards
+            first = epoch * self.epoch_length + end
+
+    def _first_of(self, step: int) -> int:
+        """The first sample of a step."""
+        return self.first_sample + (step - self.first_step) * self.global_batch_size
+
+    @functools.cached_property
+    def _all_shards(self) -> Shards:
+        return tuple(np.unique(self.table.shard).tolist())
+
     def _windows_of(self, epoch: int, places: I64) -> I64:
         """The windows at some places of an epoch."""
+        if self.groups is not None:
+            return self.groups.windows_of(epoch, places)
         slots = permute(places, self.epoch_length, key(self.seed, self.table.seq_length, epoch, "epoch"))
         source = np.searchsorted(self._ends, slots, side="right")
         within = slots - np.concatenate([[0], self._ends])[source]

@@ -6,12 +6,12 @@ then its padding, which may be empty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from camembert_bio.data.hashing import I64
+from camembert_bio.data.tokens import Tokens
 from camembert_bio.data.windows import I32, WindowTable
 from camembert_bio.shards.format import Ids
 from camembert_bio.shards.packing import NUM_ADDED
@@ -91,7 +91,7 @@ class Rows:
         begins: I64 = self.bounds[np.append(True, self.bounds[1:] > self.bounds[:-1])]
         return begins.astype(np.int32)
 
-    def read(self, shards: Sequence[Ids], vocabulary: Vocabulary) -> Ids:
+    def read(self, shards: Tokens, vocabulary: Vocabulary) -> Ids:
         """The ids, in the shards' type: [B, L]."""
         numbers = self.shard.tolist()
         views = {number: shards[number].data for number in set(numbers)}

@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from camembert_bio import files
 from camembert_bio.data.hashing import I64
+from camembert_bio.data.tokens import in_turn
 from camembert_bio.errors import UserError
 from camembert_bio.shards import words
-from camembert_bio.shards.format import Shard
-from camembert_bio.shards.manifest import TRAIN, Corpus
+from camembert_bio.shards.manifest import TRAIN, Corpus, ShardEntry
 from camembert_bio.shards.packing import NUM_ADDED, POLICY, pack
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class WindowTable:
     source_offsets: I64
     """Windows of source s are `source_offsets[s]` to `source_offsets[s + 1]`: [S + 1]."""
     shard: I32
-    """Index of each window's shard among `split_shards`: [W]."""
+    """Index of each window's shard among `split_entries`: [W]."""
     offsets: I64
     """Segments of window w are `offsets[w]` to `offsets[w + 1]`: [W + 1]."""
     start: I32
@@ -70,42 +70,32 @@ class WindowTable:
         return self.num_tokens / (len(self) * self.seq_length)
 
 
-def split_shards(corpus: Corpus, split: str) -> list[tuple[str, Shard]]:
-    """(source, shard) of a split, mapped into memory, sources by name.
-
-    Raises `UserError` when a shard is missing, or is not the one that the manifest describes.
-    """
-    shards = []
-    for source, entry in sorted(corpus.manifest.shards(split), key=lambda pair: pair[0]):
-        shard = corpus.open(entry)
-        if len(shard.input_ids) != entry.tokens:
-            raise UserError(
-                f"shard {shard.path} holds {len(shard.input_ids)} tokens, its corpus.json says {entry.tokens};"
-                " restore it or run prepare again"
-            )
-        shards.append((source, shard))
-    return shards
+def split_entries(corpus: Corpus, split: str) -> list[tuple[str, ShardEntry]]:
+    """(source, shard) of a split, sources by name: the order in which tables number the shards."""
+    return sorted(corpus.manifest.shards(split), key=lambda pair: pair[0])
 
 
 def load_windows(corpus: Corpus, split: str, seq_length: int) -> WindowTable:
-    """The table of windows, from the cache beside the shards or built and cached there.
+    """The table of windows, from the cache beside the shards (of this node, for a corpus at an address) or built
+    and cached there.
 
     A cache that cannot be read, or that points outside the shards, is built again, one that cannot be
-    written is done without. Any number of ranks may call it at once; they would all build, so let one
-    go first.
+    written is done without. Any number of ranks may call it at once; of a corpus in a folder they would all build,
+    so let one go first.
     """
     name = files.sha256_json([corpus.manifest.hash, split, seq_length, POLICY])[:16]
     path = corpus.folder / "windows" / f"{split}-{seq_length}-{name}.npz"
-    table = _read(path)
-    if table is not None and not _fits(table, corpus, split, seq_length):
-        logger.warning("%s does not describe the shards and is built again", path)
-        table = None
-    if table is None:
-        table = build_windows(corpus, split, seq_length)
-        try:
-            files.write_atomic(path, _to_npz(table))
-        except OSError as error:
-            logger.warning("%s is not cached (%s): every start builds it again", path, type(error).__name__)
+    with corpus.alone():
+        table = _read(path)
+        if table is not None and not _fits(table, corpus, split, seq_length):
+            logger.warning("%s does not describe the shards and is built again", path)
+            table = None
+        if table is None:
+            table = build_windows(corpus, split, seq_length)
+            try:
+                files.write_atomic(path, _to_npz(table))
+            except OSError as error:
+                logger.warning("%s is not cached (%s): every start builds it again", path, type(error).__name__)
     return table
 
 
@@ -142,7 +132,7 @@ def _fits(table: WindowTable, corpus: Corpus, split: str, seq_length: int) -> bo
     for offsets, end in ((table.source_offsets, len(table)), (table.offsets, len(table.start))):
         if offsets[0] != 0 or offsets[-1] != end or np.any(np.diff(offsets) < 1):
             return False
-    sizes = np.array([len(shard.input_ids) for _, shard in split_shards(corpus, split)])
+    sizes = np.array([entry.tokens for _, entry in split_entries(corpus, split)])
     if table.shard.min() < 0 or table.shard.max() >= len(sizes) or table.start.min() < 0 or table.length.min() < 1:
         return False
     room = sizes[np.repeat(table.shard, np.diff(table.offsets))] - table.start
@@ -165,17 +155,18 @@ def build_windows(corpus: Corpus, split: str, seq_length: int) -> WindowTable:
     shard_of: list[int] = []
     num_segments: list[int] = []
     segments: list[I32] = []
-    for index, (source, shard) in enumerate(split_shards(corpus, split)):
-        windows = list(pack(shard, kinds, seq_length))
+    entries = split_entries(corpus, split)
+    packed = in_turn(corpus, [entry for _, entry in entries], lambda shard: list(pack(shard, kinds, seq_length)))
+    for index, ((source, _), windows) in enumerate(zip(entries, packed, strict=True)):
         counts[source] = counts.get(source, 0) + len(windows)
         shard_of += [index] * len(windows)
         num_segments += [len(window) for window in windows]
         segments.append(np.array([segment for window in windows for segment in window], np.int32).reshape(-1, 2))
     if not num_segments:
-        raise UserError(f"{corpus.folder} has no windows in its split {split!r}: it holds no tokens; run prepare again")
+        raise UserError(f"{corpus.place} has no windows in its split {split!r}: it holds no tokens; run prepare again")
     if empty := [source for source, count in counts.items() if count == 0 and split == TRAIN]:
         raise UserError(
-            f"{corpus.folder} has no windows of {', '.join(sorted(empty))} in its split {split!r};"
+            f"{corpus.place} has no windows of {', '.join(sorted(empty))} in its split {split!r};"
             " take the source out of prepare's recipe or give it documents"
         )
     sources = sorted(source for source, count in counts.items() if count)

@@ -40,13 +40,13 @@ def check_tokenizer(folder: Path, corpus: Corpus) -> None:
     else:
         names = " and no ".join(dict.fromkeys((same.name, TOKENIZER_JSON)))
         raise UserError(
-            f"model.path {folder} has no {names}: whether the corpus {corpus.folder} was built with its tokenizer "
+            f"model.path {folder} has no {names}: whether the corpus {corpus.place} was built with its tokenizer "
             "cannot be told; copy the tokenizer that the model was trained with into it"
         )
     different = [id for id, (a, b) in enumerate(zip_longest(theirs, ours.pieces)) if (a or "") != b]
     if different:
         raise UserError(
-            f"the tokenizer of model.path {folder} ({len(theirs)} ids) is not that of the corpus {corpus.folder} "
+            f"the tokenizer of model.path {folder} ({len(theirs)} ids) is not that of the corpus {corpus.place} "
             f"({len(ours)} ids, {ours.kind}): {len(different)} ids differ, the first is {different[0]}; "
             f"prepare the corpus with tokenizer.path = {folder}"
         )

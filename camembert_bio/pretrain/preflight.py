@@ -7,6 +7,7 @@ from typing import Any
 
 from camembert_bio import config
 from camembert_bio.data.order import Order, accumulation_steps
+from camembert_bio.data.room import check_group, check_room
 from camembert_bio.data.windows import load_windows
 from camembert_bio.errors import Mistakes
 from camembert_bio.model import encoder as encoders
@@ -46,7 +47,8 @@ def examine(recipe: Pretrain, world_size: int, begun: bool, verified: bool = Fal
     with mistakes.noted():
         run_folder.check_free(recipe.output)
     with mistakes.noted():
-        corpus = open_corpus(recipe.corpus)
+        corpus = open_corpus(recipe.corpus, recipe.storage)
+        check_room(corpus, recipe.shuffle_shards)
         if not verified:
             verify(corpus)  # before windows are made of its shards: their table stays
         ready = _examine_corpus(recipe, corpus, begun)
@@ -94,14 +96,16 @@ def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool) -> Ready:
             recipe.seed,
             corpus.manifest.repeats(recipe.source_repeats),
             recipe.global_batch_size,
+            shuffle_shards=recipe.shuffle_shards,
         )
+        check_group(corpus, order)
     with mistakes.noted():
         if any(shard.tokens for _, shard in corpus.manifest.shards(VALIDATION)):
             num_heldout = len(load_windows(corpus, VALIDATION, recipe.seq_length))
     with mistakes.noted():
         if begun:
             run_folder.check_same(recipe.output, recipe, corpus)
-    mistakes.raise_any(f"model and corpus {corpus.folder}:")
+    mistakes.raise_any(f"model and corpus {corpus.place}:")
     return Ready(corpus, encoder, order, num_heldout)
 
 

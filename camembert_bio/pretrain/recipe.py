@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from camembert_bio.config import strict_fields
+from camembert_bio.shards.address import redact
+from camembert_bio.shards.recipe import Storage
 
 Positive = Annotated[int, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -145,8 +147,8 @@ class Checkpoint:
 class Pretrain:
     """One run of continual pretraining."""
 
-    corpus: Path
-    """Corpus folder that `prepare` built."""
+    corpus: Annotated[str, PlainSerializer(redact)]
+    """Corpus folder that `prepare` built, or the address of a copy (`s3://`, `https://`, `hf://`, ...)."""
     output: Path
     """Run folder; a run that has begun there is resumed."""
     schedule: Schedule
@@ -165,6 +167,10 @@ class Pretrain:
     """How it is learnt."""
     source_repeats: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
     """Times that each window of a source is seen in an epoch; for sources that are not named, the corpus' weight."""
+    shuffle_shards: Positive | None = None
+    """Read an epoch by groups of so many shards, for a corpus above `storage.cache_bytes`; by default all at once."""
+    storage: Storage = field(default_factory=Storage)
+    """How a corpus at an address is read."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of forward and backward; masters and moments are fp32."""
     ds_config: str = "zero1"
@@ -180,7 +186,7 @@ class Pretrain:
 
 
 OPERATIONAL = frozenset(
-    {"output", "corpus", "micro_batch_size", "ds_config", "evaluation", "checkpoint", "log_every_steps"}
+    {"output", "corpus", "storage", "micro_batch_size", "ds_config", "evaluation", "checkpoint", "log_every_steps"}
 )
 """Options that may change between a run and its resumption: they do not change what is learnt.
 `corpus` is a path here; the corpus itself is held to its hash."""

@@ -148,7 +148,7 @@ def check_same(run: Path, recipe: Pretrain, corpus: Corpus) -> None:
     begun = read(run)
     if begun.corpus_hash != corpus.manifest.hash:
         raise UserError(
-            f"the corpus {corpus.folder} changed under the run {run}: hash {corpus.manifest.hash[:12]}, "
+            f"the corpus {corpus.place} changed under the run {run}: hash {corpus.manifest.hash[:12]}, "
             f"the run began with {begun.corpus_hash[:12]}; restore it, or start another run in a new output"
         )
     changed = _differences(begun.identity, identity(recipe))

@@ -109,7 +109,7 @@ def _examine(recipe: Pretrain, begun: bool) -> preflight.Ready:
         if ranks.is_main():
             ready = preflight.examine(recipe, ranks.world_size(), begun)
         elif ranks.local_rank() == 0:
-            verify(open_corpus(recipe.corpus))
+            verify(open_corpus(recipe.corpus, recipe.storage))
     with ranks.shared_errors():
         if not ranks.is_main():
             ready = preflight.examine(recipe, ranks.world_size(), begun, verified=True)
@@ -129,9 +129,10 @@ def _loaders(recipe: Pretrain, ready: preflight.Ready) -> tuple[Loader, Evaluati
         mlm_probability=recipe.objective.mlm_probability,
         whole_word=recipe.objective.whole_word,
         repeats=ready.corpus.manifest.repeats(recipe.source_repeats),
+        shuffle_shards=recipe.shuffle_shards,
     )
     if ready.num_heldout == 0:
-        logger.info("%s holds no text out (validation_fraction 0): no held-out loss in this run", ready.corpus.folder)
+        logger.info("%s holds no text out (validation_fraction 0): no held-out loss in this run", ready.corpus.place)
         return loader, None
     heldout = EvaluationLoader(
         ready.corpus,

@@ -64,6 +64,8 @@ class Shard:
     offsets: npt.NDArray[np.int32]
     """Document d is `input_ids[offsets[d]:offsets[d + 1]]`: [D + 1]."""
     _doc_ids: Any
+    _held: Any = None
+    """What keeps the file where it is as long as this lives."""
 
     @property
     def doc_ids(self) -> list[str]:
@@ -78,8 +80,8 @@ class Shard:
         return self.input_ids[self.offsets[index] : self.offsets[index + 1]]
 
 
-def open_shard(path: Path) -> Shard:
-    """Map a shard into memory.
+def open_shard(path: Path, held: Any = None) -> Shard:
+    """Map a shard into memory. `held` lives as long as the shard, which the arrays taken from it may outlive.
 
     Raises `UserError` when the file is missing or is not a shard.
     """
@@ -96,4 +98,4 @@ def open_shard(path: Path) -> Shard:
     buffer = tokens.values.buffers()[1]
     flat = np.frombuffer(buffer, dtype) if buffer is not None else np.empty(0, dtype)
     offsets = np.frombuffer(tokens.buffers()[1], np.int32)[: len(batch) + 1]
-    return Shard(path, flat[: offsets[-1]], offsets, ids)
+    return Shard(path, flat[: offsets[-1]], offsets, ids, held)

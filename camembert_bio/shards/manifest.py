@@ -1,6 +1,6 @@
 """The manifest of a corpus: what it was built from, and the hash of every file in it.
 
-    CORPUS/corpus.json
+    CORPUS/corpus.json           read first: it names the others
     CORPUS/vocabulary.json
     CORPUS/tokenizer/            sentencepiece.bpe.model or tokenizer.json, and what transformers reads beside it
     CORPUS/SOURCE/SPLIT-00000.arrow
@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from camembert_bio import config, files
 from camembert_bio.errors import RunError, UserError
+from camembert_bio.shards.address import is_address
+from camembert_bio.shards.cache import ShardCache, locked
 from camembert_bio.shards.format import Shard, open_shard
+from camembert_bio.shards.recipe import Storage
 from camembert_bio.shards.vocabulary import Kind, Vocabulary, load_vocabulary, tokenizer_file
 
 FORMAT = 2
@@ -116,10 +120,18 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus folder, opened."""
+    """A corpus, opened: one in a folder, or one at an address."""
 
     folder: Path
+    """Of one at an address: what this node keeps of it beside its shards."""
     manifest: Manifest
+    cache: ShardCache | None = None
+    """What fetches the shards of a corpus at an address; None when they stand in the folder."""
+
+    @property
+    def place(self) -> str:
+        """The folder, or the address, as messages name it."""
+        return self.cache.remote.name if self.cache else str(self.folder)
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
@@ -127,32 +139,65 @@ class Corpus:
         return load_vocabulary(self.folder / VOCABULARY)
 
     def open(self, shard: ShardEntry) -> Shard:
-        """Map one shard into memory."""
-        return open_shard(self.folder / shard.path)
+        """Map one shard into memory, fetched before if it stands at an address and not in this node's cache.
+
+        Raises `UserError` when it is missing, or is not the one that the manifest describes; else `ShardCache.hold`.
+        """
+        if self.cache:
+            opened = open_shard(self.cache.path(shard), held=self.cache.hold(shard))
+        else:
+            opened = open_shard(self.folder / shard.path)
+        if len(opened.input_ids) != shard.tokens:
+            raise UserError(
+                f"shard {opened.path} holds {len(opened.input_ids)} tokens, its corpus.json says {shard.tokens};"
+                " restore it or run prepare again"
+            )
+        return opened
+
+    def alone(self) -> AbstractContextManager[None]:
+        """What one process of the node does at a time, of a corpus at an address: each node makes its own windows."""
+        return locked(self.folder / "windows.lock") if self.cache else nullcontext()
 
 
-def open_corpus(folder: Path) -> Corpus:
-    """Open a corpus folder; shards are not read yet.
+def open_corpus(place: Path | str, storage: Storage | None = None) -> Corpus:
+    """Open a corpus folder, or a corpus at an address through this node's cache; shards are not read yet.
 
-    Raises `UserError` when the folder is no corpus, or one of another format version.
+    Raises `UserError` when there is no corpus, or one of another format version; of an address also when it cannot
+    be reached or when the cache is too small for a shard of it.
     """
+    if isinstance(place, str) and is_address(place):
+        from camembert_bio.shards.opening import open_remote
+
+        return open_remote(place, storage or Storage())
+    folder = Path(place)
     path = folder / MANIFEST
     if not path.is_file():
         raise UserError(f"{folder} is not a corpus: it has no {MANIFEST}; build one with `camembert-bio prepare`")
-    values = config.read_json(path)
+    return Corpus(folder, read_manifest(config.read_json(path), str(path)))
+
+
+def read_manifest(values: dict[str, Any], where: str) -> Manifest:
+    """The manifest that `corpus.json` holds. Raises `UserError` when it is of another format version, or none."""
     version = values.get("format")
     if version != FORMAT:
-        raise UserError(f"{path} has format {version!r}, this version reads {FORMAT}; run prepare again")
-    return Corpus(folder, config.build(Manifest, values, str(path)))
+        raise UserError(f"{where} has format {version!r}, this version reads {FORMAT}; run prepare again")
+    return config.build(Manifest, values, where)
 
 
 def verify(corpus: Corpus) -> None:
-    """Hash every file that the manifest names; `RunError` lists those that differ."""
+    """Hash every file that the manifest names; `RunError` lists those that differ.
+
+    Of a corpus at an address, the files that this node has: a damaged shard among them is fetched again when it is
+    read.
+    """
     expected = {VOCABULARY: corpus.manifest.vocabulary_sha256}
     expected[f"{TOKENIZER}/{tokenizer_file(corpus.manifest.tokenizer_kind)}"] = corpus.manifest.tokenizer_sha256
     for source in corpus.manifest.sources.values():
-        for split in source.splits.values():
-            expected |= {shard.path: shard.sha256 for shard in split.shards}
+        for shard in (shard for split in source.splits.values() for shard in split.shards):
+            if corpus.cache:
+                corpus.cache.verify(shard)
+            else:
+                expected[shard.path] = shard.sha256
     wrong = [
         name
         for name, digest in expected.items()

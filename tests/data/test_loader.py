@@ -7,7 +7,7 @@ import torch
 
 from camembert_bio.data.batch import TENSORS, Batch
 from camembert_bio.data.loader import EvaluationLoader, Loader
-from camembert_bio.data.windows import build_windows, split_shards
+from camembert_bio.data.windows import build_windows, split_entries
 from camembert_bio.errors import UserError
 
 
@@ -64,7 +64,7 @@ def test_shapes_and_types(corpus):
 def test_rows_are_the_windows_of_the_order(corpus):
     one = loader(corpus)
     table = build_windows(corpus, "train", 64)
-    shards = [shard.input_ids for _, shard in split_shards(corpus, "train")]
+    shards = [corpus.open(entry).input_ids for _, entry in split_entries(corpus, "train")]
     _, ids = rows(one.batch(5))
     for row, window in zip(ids.tolist(), one.order.windows(5).window.tolist(), strict=True):
         expected = []
@@ -78,7 +78,7 @@ def test_rows_are_the_windows_of_the_order(corpus):
 def test_an_epoch_reads_every_token_once(corpus, seq_length):
     """Documents rebuilt from an epoch's batches are the corpus' documents, at any length."""
     one = loader(corpus, seq_length=seq_length, global_batch_size=16, micro_batch_size=16)
-    table, shards = one.table, [shard.input_ids for _, shard in split_shards(corpus, "train")]
+    table, shards = one.table, [corpus.open(entry).input_ids for _, entry in split_entries(corpus, "train")]
     rebuilt = [np.zeros(len(shard), np.int64) for shard in shards]
     seen = [np.zeros(len(shard), np.int64) for shard in shards]
     for step in range(math.ceil(one.order.epoch_length / 16)):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from camembert_bio.data.rows import FILLER, lay_out
-from camembert_bio.data.windows import load_windows, split_shards
+from camembert_bio.data.windows import load_windows, split_entries
 
 BOS, EOS, PAD = 5, 6, 1
 LENGTH = 64
@@ -35,7 +35,7 @@ def expected(table, shards, window):
 
 
 def test_rows_are_their_segments_and_padding(corpus, table, windows):
-    shards = [shard.input_ids for _, shard in split_shards(corpus, "train")]
+    shards = [corpus.open(entry).input_ids for _, entry in split_entries(corpus, "train")]
     rows = lay_out(table, windows)
     ids = rows.read(shards, corpus.vocabulary)
     assert ids.dtype == np.uint16 and rows.segment_ids().dtype == np.int32 and rows.position_ids().dtype == np.int64

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camembert_bio.data import windows as windows_module
-from camembert_bio.data.windows import build_windows, load_windows, split_shards
+from camembert_bio.data.windows import build_windows, load_windows, split_entries
 from camembert_bio.errors import UserError
 from camembert_bio.shards import words
 from camembert_bio.shards.format import Shard
@@ -128,7 +128,7 @@ def test_windows_are_full(vocabulary, make_document, name):
 def test_table_describes_the_corpus(corpus):
     table = build_windows(corpus, "train", 64)
     assert table.sources == ("articles", "notices")
-    shards = split_shards(corpus, "train")
+    shards = [(source, corpus.open(entry)) for source, entry in split_entries(corpus, "train")]
     assert [source for source, _ in shards] == ["articles", "notices", "notices"]
     for index, source in enumerate(table.sources):
         windows = slice(table.source_offsets[index], table.source_offsets[index + 1])
