@@ -88,18 +88,18 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from camembert_bio import files
     from camembert_bio.model import encoder as encoders
 
     encoders.quiet_transformers()
-    settings = AutoConfig.from_pretrained(path, local_files_only=True)
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
         raise UserError(f"model folder {path} has no .safetensors weights; export it again")
     model = encoders.load_encoder(path)
     encoders.assert_tied(model)
+    settings = model.config
     return {
         "kind": "model",
         "model_type": settings.model_type,

@@ -10,11 +10,11 @@ import pytest
 from families import CONFIGS, SPECIAL, write_tokenizer
 
 from camembert_bio import files
+from camembert_bio.corpus import tokenizer_json
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.forget import forget
 from camembert_bio.corpus.inspect import decode, describe
 from camembert_bio.corpus.tokenize import agree_with_transformers, load_tokenizer
-from camembert_bio.corpus.tokenizer_json import _batches
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.manifest import TRAIN, VALIDATION, open_corpus, verify
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, TOKENIZER_JSON
@@ -226,9 +226,7 @@ def test_pieces_that_mark_no_words_are_of_another_kind(tmp_path, model_type, cha
     made = write_tokenizer(model_type, tmp_path / "made", [text.lower() for text in TEXTS])
     values = json.loads((made / TOKENIZER_JSON).read_text())
     change(values)
-    from camembert_bio.corpus.tokenizer_json import _kind
-
-    assert _kind(values) == "other"
+    assert tokenizer_json._kind(values) == "other"
 
 
 def test_a_failure_shows_no_text(bert):
@@ -240,13 +238,25 @@ def test_a_failure_shows_no_text(bert):
 
 def test_batches_are_bounded():
     texts = ["a" * size for size in (600_000, 600_000, 10, 5_000_000, 10)]
-    assert [[len(text) for text in batch] for batch in _batches(texts)] == [
+    assert [[len(text) for text in batch] for batch in tokenizer_json._batches(texts)] == [
         [600_000],
         [600_010 - 10, 10],
         [5_000_000],
         [10],
     ]
-    assert list(_batches([])) == []
+    assert list(tokenizer_json._batches([])) == []
+
+
+def test_a_long_text_in_parts_has_the_ids_of_the_whole(folder, monkeypatch):
+    tokenizer = load_tokenizer(folder)
+    text = "\n\n".join([*TEXTS[:20], "x" * 200, *TEXTS[20:30]]) + "\nfin"
+    (whole,) = tokenizer.encode([text])
+    for limit in (40, 57):
+        monkeypatch.setattr(tokenizer_json, "_BATCH_CHARACTERS", limit)
+        assert len(list(tokenizer_json._parts(text))) > 30
+        between = tokenizer.encode(["", text, "fin"])
+        assert [len(ids) > 0 for ids in between] == [False, True, True] and between[0].dtype == whole.dtype
+        assert np.array_equal(between[1], whole)
 
 
 @pytest.fixture(scope="module", params=["bert", "modernbert"])
