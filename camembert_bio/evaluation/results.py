@@ -76,10 +76,15 @@ def read_output(output: Path) -> tuple[Grid, dict[Path, Result]]:
     if not (output / RECIPE).is_file():
         raise UserError(f"{output} has no {RECIPE}; give the output folder of finetune")
     grid = config.build(Grid, config.read_json(output / RECIPE), str(output / RECIPE))
-    found = {path.parent: read_result(path.parent) for path in sorted(output.glob(f"*/*/seed-*/{RESULT}"))}
+    found = {folder: read_result(folder) for folder in find_runs(output)}
     if not found:
         raise UserError(f"{output} holds no finished run; run finetune")
     return grid, found
+
+
+def find_runs(output: Path) -> list[Path]:
+    """The folders of the runs below `output` that are done."""
+    return sorted(path.parent for path in output.glob(f"*/*/seed-*/{RESULT}"))
 
 
 def read_result(folder: Path) -> Result:

@@ -1,9 +1,12 @@
 """Runs of a grid: one a (task, model, seed), known by a hash of all that decides it, kept on disk.
 
 OUTPUT/finetune.json                        the resolved recipe
-OUTPUT/report.md
+OUTPUT/report.html, .md, ...
 OUTPUT/TASK/MODEL/seed-N/result.json        scores, ledger, and what the run was made of
                          predictions.jsonl  what every score is recomputed from
+                  .lock-seed-N              while a process does that run
+
+Any number of processes may work on one output: each does the runs that are neither done nor claimed.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from camembert_bio import __version__, config, files
 from camembert_bio.errors import Mistakes, UserError
+from camembert_bio.evaluation.claims import alone, claim
 from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import Finetune, protocol
 from camembert_bio.evaluation.report import write_report
-from camembert_bio.evaluation.results import problem_of, read_result
+from camembert_bio.evaluation.results import find_runs, problem_of, read_result
 from camembert_bio.evaluation.tasks import TaskData, load_task
 
 if TYPE_CHECKING:
@@ -30,11 +34,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def run_finetune(recipe: Finetune) -> Path:
+def run_finetune(recipe: Finetune) -> Path | None:
     """Do every run of the recipe that is not done yet, and write the report; returns the report's path.
 
-    Every task and model folder is read before the first run. Raises `UserError` with all that is
-    wrong with them and with the output.
+    Runs that other processes do meanwhile are left to them, and taken over if they die before this one is through; the
+    report is of the runs that are done, None when there is none. Every task and model folder is read before the first
+    run. Raises `UserError` with all that is wrong with them and with the output.
     """
     from camembert_bio.evaluation.models import check_tokenizer, open_model
 
@@ -55,9 +60,14 @@ def run_finetune(recipe: Finetune) -> Path:
     mistakes.raise_any("finetune cannot start:")
     # Not write_json, which sorts keys: the report keeps the order of the models.
     files.write_atomic(recipe.output / RECIPE, json.dumps(config.to_dict(recipe), indent=2) + "\n")
-    for data, model in itertools.product(tasks, models):
-        _run_seeds(recipe, data, model)
-    return write_report(recipe.output)
+    num_left, num_done = 1, 1
+    while num_left and num_done:  # no waiting: as long as there is something to do here, others may have died
+        counts = [_run_seeds(recipe, data, model) for data, model in itertools.product(tasks, models)]
+        num_done, num_left = (sum(column) for column in zip(*counts, strict=True))
+    if num_left:
+        logger.info("%d runs are being done by other processes, which will report them", num_left)
+    with alone(recipe.output):
+        return write_report(recipe.output) if find_runs(recipe.output) else None
 
 
 def run_id(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> str:
@@ -93,17 +103,33 @@ def _check_output(output: Path) -> None:
         raise UserError(f"output {output} holds other files and no {RECIPE}; give a new or empty folder")
 
 
-def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> None:
-    """The runs of one model on one task; the documents are tokenised once for all of them."""
+def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> tuple[int, int]:
+    """Do the runs of one model on one task; returns how many were done here, and how many others are doing.
+
+    The documents are tokenised once for all of them.
+    """
     folders = {seed: recipe.output / task.name / model.name / f"seed-{seed}" for seed in recipe.seeds}
     ids = {seed: run_id(recipe, task, model, seed) for seed in recipe.seeds}
     due = [seed for seed in recipe.seeds if not is_finished(folders[seed], ids[seed])]
     if len(due) < len(recipe.seeds):
         logger.info("%s, %s: %d of %d runs are done", task.name, model.name, len(ids) - len(due), len(ids))
-    if not due:
-        return
+    parts = None
+    num_done = num_left = 0
+    for seed in due:
+        with claim(folders[seed]) as is_ours:
+            if not is_ours:
+                num_left += 1
+            elif not is_finished(folders[seed], ids[seed]):  # another process may have done it just now
+                parts = parts or _encode(recipe, task, model)
+                _run(recipe, task, model, parts, seed)
+                num_done += 1
+    return num_done, num_left
+
+
+def _encode(recipe: Finetune, task: TaskData, model: ModelFolder) -> Parts:
+    """The task's documents as the model reads them."""
     from camembert_bio.evaluation.examples import encode_documents
-    from camembert_bio.evaluation.finetune import Parts, finetune
+    from camembert_bio.evaluation.finetune import Parts
     from camembert_bio.evaluation.layers import tag_layers
 
     train, validation, test = (
@@ -111,21 +137,27 @@ def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> None:
         for documents in (task.train, task.validation, task.test)
     )
     layers = tag_layers(recipe.policy, task.labels, [*task.train, *task.validation, *task.test])
-    parts = Parts(train, validation, test, layers)
-    for seed in due:
-        outcome = finetune(recipe, model, parts, seed, f"{task.name} {model.name} seed {seed}")
-        result = _save(folders[seed], _result(recipe, task, model, seed), ids[seed], parts, outcome)
-        logger.info(
-            "%s, %s, seed %d: F1 %.2f (ceiling %.2f), best at step %d of %d, %.0f s",
-            task.name,
-            model.name,
-            seed,
-            100 * result["scores"]["f1"],
-            100 * result["scores"]["ceiling"],
-            outcome.best_step,
-            recipe.max_steps,
-            outcome.train_s,
-        )
+    return Parts(train, validation, test, layers)
+
+
+def _run(recipe: Finetune, task: TaskData, model: ModelFolder, parts: Parts, seed: int) -> None:
+    """One run, to its folder."""
+    from camembert_bio.evaluation.finetune import finetune
+
+    folder = recipe.output / task.name / model.name / f"seed-{seed}"
+    outcome = finetune(recipe, model, parts, seed, f"{task.name} {model.name} seed {seed}")
+    found = _save(folder, _result(recipe, task, model, seed), run_id(recipe, task, model, seed), parts, outcome)
+    logger.info(
+        "%s, %s, seed %d: F1 %.2f (ceiling %.2f), best at step %d of %d, %.0f s",
+        task.name,
+        model.name,
+        seed,
+        100 * found["f1"],
+        100 * found["ceiling"],
+        outcome.best_step,
+        recipe.max_steps,
+        outcome.train_s,
+    )
 
 
 def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> dict[str, Any]:
@@ -148,7 +180,7 @@ def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> 
 
 
 def _save(folder: Path, result: dict[str, Any], identity: str, parts: Parts, outcome: Outcome) -> dict[str, Any]:
-    """Write a run's folder, whole, in the place of any that stood there; returns `result.json`'s content."""
+    """Write a run's folder, whole, in the place of any that stood there; returns its scores."""
     from camembert_bio.evaluation.ceiling import perfect_spans
 
     perfect, ledger = perfect_spans(parts.test, result["protocol"]["policy"], parts.layers)
@@ -164,9 +196,10 @@ def _save(folder: Path, result: dict[str, Any], identity: str, parts: Parts, out
         "train_s": outcome.train_s,
         "device": outcome.device,
     }
-    if folder.exists():
-        shutil.rmtree(folder)
     with files.atomic_folder(folder) as aside:
         write_predictions(aside, identity, rows)
         files.write_json(aside / RESULT, result)
-    return result
+        if folder.exists():
+            with alone(folder.parents[2]):  # nobody reads it for a report just now
+                shutil.rmtree(folder)
+    return dict(result["scores"])

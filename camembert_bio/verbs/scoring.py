@@ -23,7 +23,10 @@ def _finetune(options: argparse.Namespace) -> int:
     recipe = load(options)
     from camembert_bio.evaluation.runs import run_finetune
 
-    return _answer_report(options, run_finetune(recipe))
+    report = run_finetune(recipe)
+    if report is None:
+        return answer(options, {"report": None}, "other processes do every run; they will write the report")
+    return _answer_report(options, report)
 
 
 def _score(options: argparse.Namespace) -> int:

@@ -64,7 +64,9 @@ def test_documents_alone_take_the_luck_of_seeds_for_a_difference(equal_models):
 
 def mean_of(spreads):
     """The spread that experiments vary around."""
-    return Spread(**{name: np.mean([getattr(one, name) for one in spreads]) for name in spreads[0].__dataclass_fields__})
+    return Spread(
+        **{name: np.mean([getattr(one, name) for one in spreads]) for name in spreads[0].__dataclass_fields__}
+    )
 
 
 def test_a_true_difference_is_told_as_often_as_the_power_says():
