@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from camembert_bio.corpus.report_look import bar, document, table
+from camembert_bio.page import bar, document, table, tiles
 from camembert_bio.shards.manifest import VALIDATION
 from camembert_bio.shards.packing import REFERENCE_LENGTH
 
@@ -58,14 +58,15 @@ def _kept(source: dict[str, Any]) -> int:
 
 def _tiles(sources: dict[str, Any]) -> Iterator[str]:
     words, tokens = (sum(source[key] for source in sources.values()) for key in ("words", "tokens"))
-    tiles = {
-        "Documents read": f"{sum(source['documents_read'] for source in sources.values()):,}",
-        "Documents kept": f"{sum(map(_kept, sources.values())):,}",
-        "Words": f"{words:,}",
-        "Tokens": f"{tokens:,}",
-        "Tokens per word": f"{tokens / words:.3f}",
-    }
-    yield "<dl>" + "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles.items()) + "</dl>"
+    yield tiles(
+        {
+            "Documents read": f"{sum(source['documents_read'] for source in sources.values()):,}",
+            "Documents kept": f"{sum(map(_kept, sources.values())):,}",
+            "Words": f"{words:,}",
+            "Tokens": f"{tokens:,}",
+            "Tokens per word": f"{tokens / words:.3f}",
+        }
+    )
 
 
 def _overview(sources: dict[str, Any]) -> Iterator[str]:
@@ -106,11 +107,11 @@ def _source(name: str, source: dict[str, Any]) -> Iterator[str]:
 
 def _stages(source: dict[str, Any]) -> str:
     read = left = source["documents_read"]
-    rows: list[list[str]] = [["read", "", f"{read:,}", bar(1, 0)]]
+    rows: list[list[str]] = [["read", "", f"{read:,}", bar(1)]]
     for stage, count in source["removed"]:
         left -= count
         rows.append([stage, f"{count:,}" if count else "0", f"{left:,}", bar(left / read, count / read)])
-    rows.append(["kept", "", f"{_kept(source):,}", bar(_kept(source) / read, 0)])
+    rows.append(["kept", "", f"{_kept(source):,}", bar(_kept(source) / read)])
     return table("Documents by stage", ("Stage", "Removed", "Left", "Of those read"), rows)
 
 
@@ -122,7 +123,7 @@ def _lengths(source: dict[str, Any]) -> str:
     while lower <= max(counts):
         count = counts.get(lower, 0)
         label = _range(lower, max(lower, 2 * lower - 1))
-        rows.append([label, f"{count:,}", f"{count / kept:.1%}", bar(count / most, 0)])
+        rows.append([label, f"{count:,}", f"{count / kept:.1%}", bar(count / most)])
         lower = 2 * lower or 1
     long = sum(count for lower, count in counts.items() if lower >= REFERENCE_LENGTH) / kept
     caption = f"Length of the documents kept, in tokens; {long:.1%} have {REFERENCE_LENGTH} or more"
@@ -139,7 +140,7 @@ def _sentences(frequencies: dict[str, int] | None) -> Iterator[str]:
         inside = {times: count for times, count in found.items() if low <= times and (high is None or times <= high)}
         number = sum(times * count for times, count in inside.items())
         share = number / max(1, total)
-        rows.append([_range(low, high), f"{sum(inside.values()):,}", f"{number:,}", f"{share:.1%}", bar(share, 0)])
+        rows.append([_range(low, high), f"{sum(inside.values()):,}", f"{number:,}", f"{share:.1%}", bar(share)])
     yield "<h2>Sentences by how often they occur</h2>"
     yield table(
         "Over all sources, in the documents that whole-document stages left; short sentences aside",
@@ -185,7 +186,7 @@ def _cost(report: dict[str, Any]) -> Iterator[str]:
     seconds: dict[str, float] = report["seconds"]
     total = sum(seconds.values()) or 1.0
     rows: list[list[str]] = [
-        [stage, f"{time:,.1f}", f"{time / total:.1%}", bar(time / total, 0)]
+        [stage, f"{time:,.1f}", f"{time / total:.1%}", bar(time / total)]
         for stage, time in sorted(seconds.items(), key=lambda item: -item[1])
     ]
     peaks = [[stage, f"{megabytes:,}"] for stage, megabytes in report["peak_memory_mb_by_the_end_of"].items()]
