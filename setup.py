@@ -24,7 +24,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["camembert_bio", "camembert_bio.*"]),
     # camembert_bio/ds_configs is a link to ds_configs/ at the top of the repository.
-    package_data={"camembert_bio": ["recipes/*.yaml", "ds_configs/*.json", "py.typed"]},
+    package_data={"camembert_bio": ["recipes/*.yaml", "evaluation/official/*.json", "ds_configs/*.json", "py.typed"]},
     install_requires=[
         "deepspeed>=0.19",
         "torch>=2.11",

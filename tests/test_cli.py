@@ -16,7 +16,7 @@ from camembert_bio.samples.corpus import write_corpus
 from camembert_bio.shards.manifest import Corpus
 
 VERBS = ("sources", "prepare", "forget", "export-corpus", "import-corpus", "check", "pretrain", "finetune", "export")
-VERBS += ("score", "report", "inspect", "demo")
+VERBS += ("corpora", "score", "report", "inspect", "demo")
 VERBS += ("forget", "export-corpus", "import-corpus")
 
 

@@ -100,13 +100,13 @@ def most_central(num_tokens: int, spans: Sequence[tuple[int, int]]) -> IntArray:
 
     The document's own ends are no cuts. Of two windows the first wins a tie.
     """
-    position = np.arange(num_tokens)
     best = np.full(num_tokens, -1)
     owner = np.zeros(num_tokens, dtype=np.int64)
     for index, (start, end) in enumerate(spans):
-        left = position - start if start > 0 else np.full(num_tokens, num_tokens)
-        right = end - 1 - position if end < num_tokens else np.full(num_tokens, num_tokens)
-        distance = np.where((position >= start) & (position < end), np.minimum(left, right), -1)
-        owner[distance > best] = index
-        best = np.maximum(best, distance)
+        position = np.arange(start, end)
+        left = position - start if start > 0 else np.full(end - start, num_tokens)
+        right = end - 1 - position if end < num_tokens else np.full(end - start, num_tokens)
+        distance = np.minimum(left, right)
+        owner[start:end][distance > best[start:end]] = index
+        best[start:end] = np.maximum(best[start:end], distance)
     return owner

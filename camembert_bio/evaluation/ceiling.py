@@ -7,10 +7,13 @@ central, tags read as spans again.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any, get_args
 
-from camembert_bio.evaluation.documents import Span
+from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.examples import Encoded, document_tags, window_labels
-from camembert_bio.evaluation.layers import Layers, decode, encode, spread
+from camembert_bio.evaluation.layers import Layers, decode, encode, spread, tag_layers
+from camembert_bio.evaluation.metrics import strict_scores
 from camembert_bio.evaluation.recipe import Policy
 
 LOSSES = ("unknown_label", "discontinuous", "nested", "boundary", "window")
@@ -41,6 +44,22 @@ def perfect_spans(encoded: Encoded, policy: Policy, layers: Layers) -> tuple[lis
         for span in set(document.spans) - set(perfect):
             ledger[_loss(span, known, kept, uncut)] += 1
     return found, ledger
+
+
+def ceilings(encoded: Encoded, everything: Sequence[Document]) -> dict[Policy, dict[str, Any]]:
+    """By policy the F1 of a perfect tagger that knows every label of these documents, and its ledger.
+
+    `everything` holds the documents of every part of the task.
+    """
+    labels = sorted({span.label for document in encoded.documents for span in document.spans})
+    gold = [(document.id, span.fragments, span.label) for document in encoded.documents for span in document.spans]
+    scored: dict[Policy, dict[str, Any]] = {}
+    for policy in get_args(Policy):
+        found, ledger = perfect_spans(encoded, policy, tag_layers(policy, labels, everything))
+        pairs = zip(encoded.documents, found, strict=True)
+        pred = [(document.id, span.fragments, span.label) for document, spans in pairs for span in spans]
+        scored[policy] = {"f1": strict_scores(gold, pred).micro.f1, **ledger}
+    return scored
 
 
 def _loss(span: Span, known: set[str], kept: set[Span], uncut: set[Span]) -> str:

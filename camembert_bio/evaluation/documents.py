@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 
 from camembert_bio import files
 
@@ -40,6 +41,13 @@ class Document:
     id: str
     text: str
     spans: tuple[Span, ...]
+    where: str = field(default="", compare=False)
+    """The file, and the line or row where it has them, that it was read from: for messages alone."""
+
+    @property
+    def text_sha256(self) -> str:
+        """Hexadecimal sha256 of the text in UTF-8."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 def documents_sha256(documents: list[Document]) -> str:

@@ -9,6 +9,7 @@ Shape letters: T tokens of a document, M layers.
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -68,7 +69,7 @@ def _by_depth(spans: Iterable[Span], label: str) -> list[list[Span]]:
     return rows
 
 
-def flatten(spans: Sequence[Span], policy: Policy) -> list[Span]:
+def flatten(spans: Iterable[Span], policy: Policy) -> list[Span]:
     """The spans, none overlapping another, that one layer of tags can hold; in text order.
 
     Discontinuous spans are left out. `flat-outermost` leaves out each span that another contains,
@@ -76,21 +77,29 @@ def flatten(spans: Sequence[Span], policy: Policy) -> list[Span]:
     the same extent the label first in the alphabet stays.
     """
     continuous = [span for span in spans if span.is_continuous]
-    by_length = sorted(continuous, key=lambda span: (span.start - span.end, span))
     if policy == "flat-longest":
-        return sorted(_without_overlap(by_length))
-    outermost: list[Span] = []
-    for span in by_length:
-        if not any(other.start <= span.start and span.end <= other.end for other in outermost):
-            outermost.append(span)
-    return _without_overlap(sorted(outermost))
+        return sorted(_without_overlap(sorted(continuous, key=lambda span: (span.start - span.end, span))))
+    return _without_overlap(outermost(continuous))
 
 
-def _without_overlap(spans: Sequence[Span]) -> list[Span]:
+def outermost(spans: Iterable[Span]) -> list[Span]:
+    """The spans that no other contains, in text order."""
+    found: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end, span.label)):
+        if not found or found[-1].end < span.end:  # those before begin no later, and the last of them ends last
+            found.append(span)
+    return found
+
+
+def _without_overlap(spans: Iterable[Span]) -> list[Span]:
     """The spans that overlap none kept before them, in the given order."""
     kept: list[Span] = []
+    in_order: list[tuple[int, int]] = []
     for span in spans:
-        if all(span.end <= other.start or other.end <= span.start for other in kept):
+        place = bisect.bisect(in_order, (span.start, span.end))
+        is_after = place == 0 or in_order[place - 1][1] <= span.start
+        if is_after and (place == len(in_order) or span.end <= in_order[place][0]):
+            in_order.insert(place, (span.start, span.end))
             kept.append(span)
     return kept
 
@@ -104,8 +113,10 @@ def encode(tokens: Tokens, spans: Sequence[Sequence[Span]], layers: Layers) -> I
     tags = np.where(tokens.is_visible[:, None], np.zeros((1, len(layers)), np.int64), IGNORED)
     for column, (found, labels) in enumerate(zip(spans, layers, strict=True)):
         for span in found:
-            overlaps = (tokens.starts < span.end) & (tokens.ends > span.start) & (tags[:, column] == 0)
-            positions = np.flatnonzero(overlaps)
+            # Tokens are in the order of the text, so that those which overlap a span follow one another.
+            first = np.searchsorted(tokens.ends, span.start, side="right")
+            last = np.searchsorted(tokens.starts, span.end)
+            positions = first + np.flatnonzero(tags[first:last, column] == 0)
             if len(positions):
                 label = labels.index(span.label)
                 tags[positions, column] = 2 + 2 * label

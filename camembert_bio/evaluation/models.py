@@ -72,7 +72,7 @@ def open_model(name: str, folder: str, seq_length: int) -> ModelFolder:
     model = ModelFolder(
         name,
         path,
-        _load_tokenizer(name, path),
+        load_tokenizer(name, path),
         _sha256_of([path / "config.json", *weights]),
         _sha256_of(tokenizer_files),
     )
@@ -82,7 +82,8 @@ def open_model(name: str, folder: str, seq_length: int) -> ModelFolder:
     return model
 
 
-def _load_tokenizer(name: str, path: Path) -> Any:
+def load_tokenizer(name: str, path: Path) -> Any:
+    """The fast tokenizer of a folder. Raises `UserError`, which calls it model `name`, when there is none."""
     if not any((path / file).is_file() for file in _VOCABULARIES):
         raise UserError(
             f"model {name}: {path} has no tokenizer (none of {', '.join(_VOCABULARIES)}); "

@@ -17,6 +17,7 @@ from pydantic import Field
 from camembert_bio import config
 
 Policy = Literal["flat-outermost", "flat-longest", "per-label"]
+Format = Literal["brat", "cas1", "cas2", "conll", "datasets", "e3c", "jsonl"]
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -24,23 +25,43 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 @config.strict_fields
 @dataclass(frozen=True)
 class Task:
-    """One entity task: three folders of annotated documents."""
+    """One entity task: an annotated corpus and its split, or a corpus for each part."""
 
     name: str
     """Name in the report and of the task's folder: letters, digits, `.`, `_`, `-`."""
-    format: Literal["brat", "e3c"]
-    """`brat`: `.txt` with `.ann`; `e3c`: the XMI of the E3C corpus."""
-    train: Path
-    """Folder of the training documents."""
-    test: Path
-    """Folder of the test documents."""
+    format: Format
+    """`brat`: `.txt` with `.ann`; `e3c`: the XMI of the E3C corpus; `cas1`, `cas2`: the two label sets of the DEFT
+    release of CAS; `conll`: tokens and IOB2 tags; `jsonl`: texts and character spans; `datasets`: a folder or name."""
+    path: Path | None = None
+    """The corpus that `split` divides, or the folder in which `train`, `validation` and `test` lie (`datasets`: of
+    which they are splits)."""
+    split: str | None = None
+    """Manifest, or name of a split: quaero-emea, quaero-medline, quaero-medline-audited, e3c-official, e3c-paper,
+    e3c-audited; for `cas1` and `cas2` also deft-2020 and deft-2021."""
+    train: Path | None = None
+    """Without `split`: the training documents."""
+    test: Path | None = None
+    """Without `split`: the test documents."""
     validation: Path | None = None
-    """Folder of the validation documents; without it they are taken out of the training documents."""
+    """Without `split`: the validation documents; without them they are taken out of the training documents."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Without `validation`: the share of training documents taken, by a hash of their text (10 % on E3C: stated)."""
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """The labels that the corpus may have; another is an error (default: those of the format or split, or any)."""
+    dropped_labels: tuple[str, ...] = ()
+    """Labels whose entities are left out."""
+    allowed_leaks: tuple[str, ...] = ()
+    """Ids of test documents that may have the text of a training or validation document."""
 
     def __post_init__(self) -> None:
         _check_name("task", self.name)
+        parts = [name for name in ("train", "validation", "test") if getattr(self, name) is not None]
+        if self.split is not None and (self.path is None or parts):
+            raise ValueError(f"split {self.split} needs path, and neither train, validation nor test")
+        if self.split is None and not {"train", "test"} <= set(parts):
+            raise ValueError("give train and test, or path and split")
+        if both := set(self.labels or ()) & set(self.dropped_labels):
+            raise ValueError(f"labels and dropped_labels both hold {', '.join(sorted(both))}; give each label once")
 
 
 @config.strict_fields

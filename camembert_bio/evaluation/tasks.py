@@ -1,21 +1,26 @@
-"""A task's documents: read from its folders, split by document."""
+"""A task's documents: read from its corpus, split by document, checked for what makes a score worthless."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.brat import read_brat
-from camembert_bio.evaluation.corpora.e3c import read_e3c
+from camembert_bio.errors import Mistakes, UserError
+from camembert_bio.evaluation.corpora.annotation import Labels
+from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Document, documents_sha256
+from camembert_bio.evaluation.leaks import same_text
 from camembert_bio.evaluation.recipe import Task
+from camembert_bio.evaluation.splits import PARTS, divide, find_split
 
 logger = logging.getLogger(__name__)
 
-_READERS = {"brat": read_brat, "e3c": read_e3c}
+Parts = dict[str, list[Document]]
+"""The documents of `train`, `validation` and `test`."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,81 @@ class TaskData:
 
 
 def load_task(task: Task) -> TaskData:
-    """Read a task's folders. Raises `UserError` on a folder that cannot be read or has nothing to learn."""
-    train = _read(task, task.train)
-    if task.validation is not None:
-        validation = _read(task, task.validation)
-    else:
-        train, validation = split_validation(train, task.validation_fraction)
-    test = _read(task, task.test)
-    labels = tuple(sorted({span.label for document in train for span in document.spans}))
-    if not labels:
-        raise UserError(f"task {task.name}: {task.train} has {len(train)} training documents and no entity to learn")
-    _warn_of_leaks(task.name, train + validation, test)
-    return TaskData(task.name, train, validation, test, labels)
+    """Read a task. Raises `UserError` on a corpus that cannot be read, and on parts that no score can be trusted of."""
+    parts = with_validation(task, read_parts(task))
+    with _named(task):
+        labels = tuple(sorted({span.label for document in parts["train"] for span in document.spans}))
+        mistakes = Mistakes()
+        with mistakes.noted():
+            if not labels:
+                raise UserError(f"{len(parts['train'])} training documents and no entity to learn")
+        with mistakes.noted():
+            if not any(document.spans for document in parts["test"]):
+                raise UserError(f"{len(parts['test'])} test documents and no entity to find")
+        with mistakes.noted():
+            _check_leaks(task, parts)
+        mistakes.raise_any("its parts do not do:")
+    return TaskData(task.name, parts["train"], parts["validation"], parts["test"], labels)
+
+
+def read_parts(task: Task) -> Parts:
+    """The documents of each part as the task gives them; `validation` is empty where it is still to be taken.
+
+    Raises `UserError` naming the task, the file and the line on what cannot be read.
+    """
+    with _named(task):
+        if task.split is not None and task.path is not None:
+            return _split_parts(task, task.split, task.path)
+        parts: Parts = {part: [] for part in PARTS}
+        mistakes = Mistakes()
+        for part in PARTS:
+            with mistakes.noted():
+                if (place := _part_path(task, part)) is not None:
+                    parts[part] = read_documents(task.format, place, _labels(task))
+        mistakes.raise_any("its documents cannot be read:")
+        return parts
+
+
+def with_validation(task: Task, parts: Parts) -> Parts:
+    """The parts, with validation taken out of the training documents where the task gives none."""
+    if parts["validation"]:
+        return parts
+    with _named(task):
+        train, validation = split_validation(parts["train"], task.validation_fraction)
+    return {"train": train, "validation": validation, "test": parts["test"]}
+
+
+@contextmanager
+def _named(task: Task) -> Iterator[None]:
+    """The task's name before the message of a mistake."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"task {task.name}: {error}") from error
+
+
+def _split_parts(task: Task, name: str, corpus: Path) -> Parts:
+    split = find_split(name, task.format, corpus)
+    for leak in split.leaks:
+        logger.warning("task %s: split %s leaks: %s", task.name, name, leak)
+    documents = read_documents(task.format, corpus, _labels(task, split.labels), split.ids)
+    return divide(split, name, documents, corpus)
+
+
+def _part_path(task: Task, part: str) -> Path | None:
+    """Where the documents of a part lie; None for a part that is not given."""
+    given: Path | None = getattr(task, part)
+    if given is None or task.path is None:
+        return given
+    return Path(f"{task.path}@{given}") if task.format == "datasets" else task.path / given
+
+
+def _labels(task: Task, declared: tuple[str, ...] = ()) -> Labels | None:
+    """What the task says of labels, else what its split declares; None: what the format says."""
+    names = task.labels or declared
+    if not names and not task.dropped_labels:
+        return None
+    return Labels(frozenset(names) - set(task.dropped_labels) if names else None, frozenset(task.dropped_labels))
 
 
 def split_validation(documents: list[Document], fraction: float) -> tuple[list[Document], list[Document]]:
@@ -61,31 +129,32 @@ def split_validation(documents: list[Document], fraction: float) -> tuple[list[D
     if size >= len(documents):
         raise UserError(
             f"{len(documents)} training documents leave none to train on after {size} for validation; "
-            "give a validation folder"
+            "give validation documents"
         )
-    by_hash = sorted(documents, key=lambda document: (_text_sha256(document), document.id))
+    by_hash = sorted(documents, key=lambda document: (document.text_sha256, document.id))
     chosen = {document.id for document in by_hash[:size]}
     return [d for d in documents if d.id not in chosen], [d for d in documents if d.id in chosen]
 
 
-def _read(task: Task, folder: Path) -> list[Document]:
-    if not folder.is_dir():
-        raise UserError(f"task {task.name}: {folder} is not a folder")
-    return _READERS[task.format](folder)
-
-
-def _warn_of_leaks(name: str, seen: list[Document], test: list[Document]) -> None:
-    texts = {_text_sha256(document) for document in seen}
-    leaked = [document.id for document in test if _text_sha256(document) in texts]
-    if leaked:
-        logger.warning(
-            "task %s: %d of %d test documents have the text of a training or validation document (%s)",
-            name,
-            len(leaked),
-            len(test),
-            ", ".join(leaked[:5]),
+def _check_leaks(task: Task, parts: Parts) -> None:
+    """Raise `UserError` for test documents that were seen in training, but for those that the task allows."""
+    if unknown := sorted(set(task.allowed_leaks) - {document.id for document in parts["test"]}):
+        raise UserError(f"allowed_leaks names {', '.join(unknown[:5])}, which is no test document; remove it")
+    leaked = same_text(parts["test"], [*parts["train"], *parts["validation"]])
+    refused = [pair for pair in leaked if pair[0] not in task.allowed_leaks]
+    if refused:
+        shown = ", ".join(f"{test} (as {seen})" for test, seen in refused[:5])
+        raise UserError(
+            f"{len(refused)} of {len(parts['test'])} test documents have the text of a training or validation "
+            f"document: {shown}; take them out, or name them in allowed_leaks"
         )
-
-
-def _text_sha256(document: Document) -> str:
-    return hashlib.sha256(document.text.encode()).hexdigest()
+    if leaked:
+        logger.warning("task %s: %d test documents seen in training, as allowed", task.name, len(leaked))
+    if learnt := same_text(parts["validation"], parts["train"]):
+        logger.warning(
+            "task %s: %d of %d validation documents have the text of a training document (%s)",
+            task.name,
+            len(learnt),
+            len(parts["validation"]),
+            ", ".join(name for name, _ in learnt[:5]),
+        )

@@ -1,22 +1,48 @@
-"""Verbs that fine-tune, score and report."""
+"""Verbs that count annotated corpora, fine-tune, score and report."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from camembert_bio.verbs.command import answer, declare, declare_recipe, load
+from camembert_bio import config
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.recipe import Format
+from camembert_bio.verbs.command import SECTIONS, answer, declare, declare_recipe, load
 
 
 def add(verbs: Any) -> None:
     """Declare them."""
+    corpora = declare(verbs, "corpora", _corpora, "count what annotated corpora hold, and what stands in two parts")
+    corpora.add_argument("corpus", metavar="RECIPE|CORPUS", help="recipe with a section finetune; or a folder or file")
+    corpora.add_argument("--format", choices=get_args(Format), help="of the corpus (default: as its files tell)")
+    corpora.add_argument("--split", metavar="NAME", help="manifest, or name of a split, that divides the corpus")
+    corpora.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="count sub-words; ceilings at length 512")
     text = "fine-tune and score model folders over seeds; skips finished runs"
     declare_recipe(verbs, "finetune", "finetune", _finetune, text)
     score = declare(verbs, "score", _score, "recompute every score from saved predictions")
     score.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune, or one run in it")
     report = declare(verbs, "report", _report, "write the table of a finetune output folder")
     report.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune")
+
+
+def _corpora(options: argparse.Namespace) -> int:
+    from camembert_bio.evaluation.census import census, corpus_parts, recipe_parts, table
+
+    path, tokenizer = Path(options.corpus), None
+    if path.is_dir() or (path.is_file() and path.suffix not in (".yaml", ".yml")):
+        found = {path.name: corpus_parts(path, options.format, options.split)}
+    elif options.format or options.split:
+        raise UserError(f"--format and --split are of a corpus, and {path} is no folder of one; check the path")
+    else:
+        found = recipe_parts(config.load_recipe(options.corpus, "finetune", SECTIONS))
+    if options.tokenizer:
+        from camembert_bio.evaluation.models import load_tokenizer
+
+        tokenizer = load_tokenizer(options.tokenizer.name, options.tokenizer)
+    counted = {name: census(parts, tokenizer) for name, parts in found.items()}
+    return answer(options, counted, "\n\n".join(table(name, value) for name, value in counted.items()))
 
 
 def _finetune(options: argparse.Namespace) -> int:

@@ -16,18 +16,19 @@ FRAMES = [
 ]
 
 
-def make_documents(count, seed):
-    """(text, [(start, end, label)]) drawn from the frames."""
+def make_documents(count, seed, seen=()):
+    """(text, [(start, end, label)]) drawn from the frames; none has a text of those seen."""
     rng = random.Random(seed)
     documents = []
-    for _ in range(count):
+    while len(documents) < count:
         text, spans = "", []
         for piece in rng.choice(FRAMES).replace("}", "{").split("{"):
             word = {"drug": rng.choice(DRUGS), "disease": rng.choice(DISEASES)}.get(piece, piece)
             if word != piece:
                 spans.append((len(text), len(text) + len(word), {"drug": "CHEM", "disease": "DISO"}[piece]))
             text += word
-        documents.append((text, spans))
+        if text not in seen:
+            documents.append((text, spans))
     return documents
 
 
@@ -95,8 +96,11 @@ def tokenizer(model_folder):
 def brat_folder(tmp_path_factory):
     """`train`, `dev` and `test` folders of brat documents."""
     folder = tmp_path_factory.mktemp("brat")
+    seen = set()
     for seed, (part, count) in enumerate({"train": 48, "dev": 12, "test": 16}.items()):
-        write_brat(folder / part, make_documents(count, seed))
+        documents = make_documents(count, seed, seen)
+        write_brat(folder / part, documents)
+        seen |= {text for text, _ in documents}
     return folder
 
 
@@ -116,3 +120,60 @@ def recipe_values(brat_folder, model_folder, tmp_path):
         "seq_length": 64,
         "window_overlap": 16,
     }
+
+
+CAS_TEXT = (
+    "Cas {number}. Fièvre et toux sous aspirine 500 mg par voie orale le matin depuis 3 jours ; foie et rate palpés."
+)
+CAS_MARKS = {
+    "sosy": "Fièvre",
+    "pathologie": "toux",
+    "substance": "aspirine",
+    "dose": "500 mg",
+    "mode": "par voie orale",
+    "moment": "le matin",
+    "duree": "depuis 3 jours",
+    "valeur": "3 jours",
+    "examen": "palpés",
+    "traitement": "aspirine 500 mg",
+}
+
+
+def write_cas_documents(folder, names, label="pathologie"):
+    """brat documents with every label of CAS, an attribute, and a discontinuous entity."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        text = CAS_TEXT.format(number=name)
+        found = [(text.index(part), text.index(part) + len(part), mark, part) for mark, part in CAS_MARKS.items()]
+        lines = [
+            f"T{n}\t{label if mark == 'sosy' else mark} {a} {b}\t{part}\n"
+            for n, (a, b, mark, part) in enumerate(found, 1)
+        ]
+        liver, seen = text.index("foie"), text.index("palpés")
+        lines.append(f"T20\tanatomie {liver} {liver + 4};{seen} {seen + 6}\tfoie palpés\nA1\tnegation T20\n")
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+        (folder / f"{name}.ann").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def write_cas_2020(folder, label="sosy"):
+    """The layout of task 3 of DEFT 2020: a folder for each part."""
+    write_cas_documents(folder / "t3-appr", [f"filepdf-{number}" for number in range(6)], label)
+    write_cas_documents(folder / "t3-test", [f"filepdf-{number}" for number in range(6, 10)], label)
+    return folder
+
+
+def write_cas_2021(folder):
+    """The layout of DEFT 2021: one folder, and a file that says which campaign used which document."""
+    write_cas_documents(folder / "DEFT-cas-cliniques", [f"filepdf-{number}" for number in range(10)], "sosy")
+    for number in range(2):
+        (folder / f"DEFT-cas-cliniques/old-{number}-2019.txt").write_text("Sans annotation.")
+    rows = [
+        ("old-0-2019.txt", "train 2019", "", ""),
+        ("old-1-2019.txt", "test 2019", "", ""),
+        *((f"filepdf-{n}.txt", "train 2019", f"{'train' if n < 6 else 'test'} 2020", "train 2021") for n in range(7)),
+        *((f"filepdf-{n}.txt", "test 2019", "test 2020", "test 2021") for n in range(7, 10)),
+    ]
+    lines = ["\t".join(row) for row in rows]
+    (folder / "distribution-corpus.txt").write_text("\r\n".join(lines) + "\r\n")
+    return folder

@@ -1,5 +1,6 @@
 """A perfect tagger scores exactly the ceiling: on our own documents here, on the real corpora where they are."""
 
+import re
 import types
 from collections import defaultdict
 from pathlib import Path
@@ -10,12 +11,15 @@ import torch
 from camembert_bio.evaluation.ceiling import LOSSES, perfect_spans
 from camembert_bio.evaluation.corpora.brat import read_brat
 from camembert_bio.evaluation.corpora.e3c import read_e3c
+from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.examples import encode_documents, window_labels
 from camembert_bio.evaluation.finetune import mentions, predict
 from camembert_bio.evaluation.layers import tag_layers, tag_names
 from camembert_bio.evaluation.metrics import strict_scores
 from camembert_bio.samples.ner import write_ner
+
+from .conftest import make_documents, write_cas_2020
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 QUAERO = SHARED / "quaero-brat/corpus"
@@ -81,7 +85,7 @@ def sample(tmp_path_factory):
     """The sample's documents: nested, discontinuous, long, with CRLF, emoji and decomposed accents."""
     folder = tmp_path_factory.mktemp("sample") / "ner"
     write_ner(folder, num_documents=70)
-    return read_brat(folder)
+    return read_documents("brat", folder)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -101,6 +105,31 @@ def test_what_is_not_discontinuous_is_all_held_by_per_label(sample, tokenizer):
     encoded = encode_documents(documents, tokenizer, 64, 16)
     assert check_ceiling(encoded, "per-label")[0] == 1.0
     assert check_ceiling(encoded, "flat-outermost")[0] < 1.0
+
+
+@pytest.mark.parametrize("kind", ["cas1", "cas2"])
+def test_on_our_folder_in_the_layout_of_cas(kind, tmp_path, tokenizer):
+    encoded = encode_documents(read_documents(kind, write_cas_2020(tmp_path / "cas")), tokenizer, 64, 16)
+    for policy in POLICIES:
+        f1, ledger = check_ceiling(encoded, policy)
+        assert ledger["discontinuous"] == (10 if kind == "cas2" else 0)
+        assert ledger["boundary"] == 0
+        assert (f1 == 1.0) == (kind == "cas1")
+    assert ledger["nested"] == 0
+
+
+def test_on_columns_and_records(tmp_path, tokenizer):
+    lines = []
+    for number, (text, spans) in enumerate(make_documents(30, seed=5)):
+        lines.append(f"# newdoc id = {number}")
+        for start, end in [match.span() for match in re.finditer(r"\w+|\S", text)]:
+            tag = next((f"{'BI'[start > a]}-{label}" for a, b, label in spans if a <= start < b), "O")
+            lines.append(f"{text[start:end]}\t{tag}")
+    (tmp_path / "a.conll").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    documents = read_documents("conll", tmp_path)
+    assert sum(len(document.spans) for document in documents) == 60
+    for policy in POLICIES:
+        assert check_ceiling(encode_documents(documents, tokenizer, 32, 8), policy)[0] == 1.0
 
 
 def test_spans_of_one_label_in_one_another(tokenizer):

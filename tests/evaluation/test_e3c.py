@@ -65,13 +65,17 @@ def test_an_encoding_that_cannot_be_read(tmp_path, encoding):
         read_e3c(tmp_path)
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_folders_below_are_read_and_ids_are_their_paths(tmp_path):
+    for layer in ("layer2", "layer1"):
+        (tmp_path / layer).mkdir()
+        write(tmp_path / layer, SOFA)
+    assert [document.id for document in read_e3c(tmp_path)] == ["layer1/FR1", "layer2/FR1"]
+    assert [document.id for document in read_e3c(tmp_path, wanted=["layer2/FR1", "other"])] == ["layer2/FR1"]
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "a.xml").symlink_to("gone")
     with pytest.raises(UserError, match=r"a\.xml cannot be read \(No such file or directory\)"):
-        read_e3c(tmp_path)
-    (tmp_path / "a.xml").unlink()
-    (tmp_path / "a.xml").mkdir()
-    with pytest.raises(UserError, match=r"a\.xml cannot be read \(Is a directory\)"):
         read_e3c(tmp_path)
 
 

@@ -44,3 +44,22 @@ def test_mistakes_are_named(recipe_values, changes, message):
 def test_task_names_are_distinct(recipe_values):
     with pytest.raises(UserError, match="tasks: a name is given twice"):
         build(recipe_values, tasks=recipe_values["tasks"] * 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "e3c-paper"}, r"tasks\.0: split e3c-paper needs path, and neither train, validation nor test"),
+        ({"split": "e3c-paper", "path": "x"}, r"tasks\.0: split e3c-paper needs path, and neither train"),
+        ({"test": None}, r"tasks\.0: give train and test, or path and split"),
+        (
+            {"labels": ["A", "B"], "dropped_labels": ["B"]},
+            r"labels and dropped_labels both hold B; give each label once",
+        ),
+        ({"labels": []}, r"tasks\.0\.labels"),
+        ({"format": "bratt"}, r"tasks\.0\.format"),
+    ],
+)
+def test_mistakes_of_a_task_are_named(recipe_values, changes, message):
+    with pytest.raises(UserError, match=message):
+        build(recipe_values, tasks=[recipe_values["tasks"][0] | changes])

@@ -203,10 +203,10 @@ def test_an_output_that_holds_something_else(recipe_values):
 
 
 def test_the_tokenizer_is_checked_on_each_tasks_texts(recipe_values, tmp_path):
-    for part in ("train", "dev", "test"):
+    for part, word in (("train", "ЩЩЩ"), ("dev", "ЩЩШ"), ("test", "ЩШЩ")):
         (tmp_path / part).mkdir()
         for number in range(2):
-            (tmp_path / part / f"{number}.txt").write_text("ЖЖЖ ЩЩЩ", encoding="utf-8")
+            (tmp_path / part / f"{number}.txt").write_text(f"ЖЖЖ {word}", encoding="utf-8")
             (tmp_path / part / f"{number}.ann").write_text("T1\tCHEM 0 3\tЖЖЖ\n", encoding="utf-8")
     parts = {"train": tmp_path / "train", "validation": tmp_path / "dev", "test": tmp_path / "test"}
     with pytest.raises(UserError, match="reads 100% of the sub-words of task cyrillic as <unk>"):

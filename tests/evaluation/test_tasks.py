@@ -1,13 +1,15 @@
 import logging
+import shutil
 
 import pytest
 
 from camembert_bio.errors import UserError
+from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.evaluation.recipe import Task
 from camembert_bio.evaluation.tasks import load_task, split_validation
 
-from .conftest import make_documents, write_brat
+from .conftest import write_brat
 
 
 @pytest.fixture
@@ -47,22 +49,83 @@ def test_the_hash_follows_every_part(brat_folder):
         folders = {"train": "train", "validation": "dev", "test": "test"} | changes
         return load_task(Task("t", "brat", **{part: brat_folder / name for part, name in folders.items()})).sha256
 
+    everywhere = {sha256(), sha256(train="dev", validation="train"), sha256(test="dev", validation="test")}
     assert sha256() == sha256()
-    assert len({sha256(), sha256(test="dev"), sha256(validation="test"), sha256(train="dev")}) == 4
+    assert len(everywhere) == 3
 
 
-def test_a_test_document_seen_in_training_is_reported_by_id(brat_folder, caplog, monkeypatch):
+def test_paths_of_the_parts_from_that_of_the_corpus(brat_folder):
+    task = Task("t", "brat", path=brat_folder, train="train", validation="dev", test="test")
+    assert len(load_task(task).test) == 16
+
+
+def test_a_test_document_seen_in_training_is_refused(brat_folder):
+    whole = {"train": brat_folder / "train", "test": brat_folder / "train"}
+    message = r"task drugs: 48 of 48 test documents .* training or validation document: doc000 \(as doc000\), doc001"
+    with pytest.raises(UserError, match=message):
+        load_task(Task("drugs", "brat", **whole))
+    validated = {"train": brat_folder / "train", "validation": brat_folder / "test", "test": brat_folder / "test"}
+    with pytest.raises(UserError, match=r"16 of 16 test documents have the text"):
+        load_task(Task("drugs", "brat", **validated))
+
+
+def test_a_leak_that_is_allowed_by_name(brat_folder, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("camembert_bio"), "propagate", True)
-    load_task(Task("drugs", "brat", train=brat_folder / "train", test=brat_folder / "train"))
-    assert "48 of 48 test documents have the text of a training or validation document (doc000, doc001" in caplog.text
+    shutil.copytree(brat_folder / "test", tmp_path / "test")
+    for suffix in (".txt", ".ann"):
+        shutil.copy(brat_folder / f"train/doc007{suffix}", tmp_path / f"test/again{suffix}")
+    # A line end more, and capitals, are no other text.
+    again = tmp_path / "test/again.txt"
+    again.write_bytes(again.read_bytes() + b"\r\n")
+    parts = {"train": brat_folder / "train", "validation": brat_folder / "dev", "test": tmp_path / "test"}
+    with pytest.raises(UserError, match=r"1 of 17 test documents have .*: again \(as doc007\); take them out, or name"):
+        load_task(Task("drugs", "brat", **parts))
+    assert len(load_task(Task("drugs", "brat", **parts, allowed_leaks=("again",))).test) == 17
+    assert "task drugs: 1 test documents seen in training, as allowed" in caplog.text
+    with pytest.raises(UserError, match=r"allowed_leaks names agian, which is no test document; remove it"):
+        load_task(Task("drugs", "brat", **parts, allowed_leaks=("again", "agian")))
 
 
-def test_a_missing_folder(brat_folder):
-    with pytest.raises(UserError, match=r"task drugs: .*absent is not a folder"):
-        load_task(Task("drugs", "brat", train=brat_folder / "absent", test=brat_folder / "test"))
+def test_a_validation_document_seen_in_training_is_told(brat_folder, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("camembert_bio"), "propagate", True)
+    folders = {"train": "train", "validation": "train", "test": "test"}
+    load_task(Task("drugs", "brat", **{part: brat_folder / name for part, name in folders.items()}))
+    assert "48 of 48 validation documents have the text of a training document (doc000, doc001" in caplog.text
 
 
-def test_nothing_to_learn(brat_folder, tmp_path):
-    write_brat(tmp_path / "plain", [(text, []) for text, _ in make_documents(5, seed=0)])
-    with pytest.raises(UserError, match="has 4 training documents and no entity to learn"):
+def test_what_cannot_be_read_is_told_together(brat_folder, tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(UserError) as caught:
+        load_task(Task("drugs", "brat", train=tmp_path / "absent", validation=tmp_path, test=brat_folder / "test"))
+    told = str(caught.value)
+    assert told.startswith("task drugs: its documents cannot be read:")
+    assert "absent is not a folder; give a folder of brat documents" in told
+    assert "a.txt has no .ann beside it" in told
+    with pytest.raises(UserError, match=r"absent\.jsonl does not exist; give a file or folder of jsonl"):
+        load_task(Task("x", "jsonl", train=tmp_path / "absent.jsonl", test=tmp_path / "absent.jsonl"))
+
+
+def test_nothing_to_learn_or_to_find(brat_folder, tmp_path):
+    texts = [(f"Compte rendu {number} sans entité.", []) for number in range(5)]
+    write_brat(tmp_path / "plain", texts)
+    with pytest.raises(UserError, match="task drugs: 4 training documents and no entity to learn"):
         load_task(Task("drugs", "brat", train=tmp_path / "plain", test=brat_folder / "test"))
+    with pytest.raises(UserError, match="task drugs: 5 test documents and no entity to find"):
+        load_task(Task("drugs", "brat", train=brat_folder / "train", test=tmp_path / "plain"))
+
+
+def test_a_label_that_is_not_declared(brat_folder):
+    parts = {"train": brat_folder / "train", "test": brat_folder / "test"}
+    with pytest.raises(UserError, match=r"train/doc000\.ann, line 2: label 'DISO' is not declared \(known: CHEM\)"):
+        load_task(Task("drugs", "brat", **parts, labels=("CHEM",)))
+    data = load_task(Task("drugs", "brat", **parts, labels=("CHEM",), dropped_labels=("DISO",)))
+    assert data.labels == ("CHEM",)
+    assert len(data.test[0].spans) == 1
+
+
+def test_two_documents_of_one_id(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text('{"id": 3, "text": "x", "spans": []}\n')
+    message = r"b\.jsonl, line 1: id '3' is that of .*a\.jsonl, line 1 too; give each document its own"
+    with pytest.raises(UserError, match=message):
+        read_documents("jsonl", tmp_path)

@@ -6,13 +6,14 @@ events, attributes, normalisations and notes say nothing of where an entity stan
 
 from __future__ import annotations
 
-import itertools
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from camembert_bio import files
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.documents import Document, Fragments, Span
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, checked_fragments, read_text, stem_id
+from camembert_bio.evaluation.documents import Document, Span
 
 _ENTITY = re.compile(
     r"^(?P<id>T\d+)\t(?P<label>\S+) (?P<offsets>\d{1,18} \d{1,18}(?:;\d{1,18} \d{1,18})*)\t(?P<text>.*)$", re.DOTALL
@@ -23,46 +24,40 @@ _IGNORED = ("R", "E", "A", "M", "N", "#", "*")
 _BREAKS = re.compile(r"[\r\n\t]+")
 
 
-def read_brat(folder: Path) -> list[Document]:
-    """Every document below `folder`, sorted by id (its path from `folder`, without suffix).
+def read_brat(folder: Path, labels: Labels = ANY, wanted: Collection[str] | None = None) -> list[Document]:
+    """Every document below `folder`, or the wanted ones, sorted by id (its path from `folder`, without suffix).
 
     A `README.txt` without annotations is no document. Raises `UserError` naming file and line on what cannot be
     read exactly.
     """
-    paths = files.below(folder)
+    paths = [path for path in files.below(folder) if path.suffix in (".ann", ".txt")]
+    if wanted is not None:
+        paths = [path for path in paths if stem_id(path, folder) in wanted]
+    elif not paths:
+        raise UserError(f"{folder} holds no .txt and .ann files; give a folder of brat documents")
     annotations = {path.with_suffix("") for path in paths if path.suffix == ".ann"}
     texts = {path.with_suffix("") for path in paths if path.suffix == ".txt"}
     texts -= {stem for stem in texts - annotations if stem.name == "README"}
-    if not texts and not annotations:
-        raise UserError(f"{folder} holds no .txt and .ann files; give a folder of brat documents")
     for stem in sorted(texts ^ annotations):
         has, lacks = (".txt", ".ann") if stem in texts else (".ann", ".txt")
         raise UserError(f"{stem}{has} has no {lacks} beside it; add {stem.name}{lacks}, or remove the file")
-    return [_read_document(folder, stem) for stem in sorted(texts)]
+    return [_read_document(folder, stem, labels) for stem in sorted(texts)]
 
 
-def _read_document(folder: Path, stem: Path) -> Document:
-    text = _read_text(Path(f"{stem}.txt"))
-    annotations = Path(f"{stem}.ann")
+def _read_document(folder: Path, stem: Path, labels: Labels) -> Document:
+    path, annotations = Path(f"{stem}.txt"), Path(f"{stem}.ann")
+    text = read_text(path)
     spans: dict[str, Span] = {}
-    for number, line in enumerate(_read_text(annotations).split("\n"), start=1):
+    for number, line in enumerate(read_text(annotations).split("\n"), start=1):
         line = line.removesuffix("\r")  # noqa: PLW2901
         if line and not line.startswith(_IGNORED):
             where = f"{annotations}, line {number}"
             name, span = _read_entity(text, line, where)
             if spans.setdefault(name, span) != span:
                 raise UserError(f"{where}: {name} is given to another entity above; give each its own number")
-    return Document(stem.relative_to(folder).as_posix(), text, tuple(sorted(set(spans.values()))))
-
-
-def _read_text(path: Path) -> str:
-    # Path.read_text would turn CRLF into LF and shift every later offset.
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 (byte {error.start}); convert it to UTF-8") from error
+            if not labels.keeps(span.label, where):
+                del spans[name]
+    return Document(stem.relative_to(folder).as_posix(), text, tuple(sorted(set(spans.values()))), str(path))
 
 
 def _read_entity(text: str, line: str, where: str) -> tuple[str, Span]:
@@ -70,16 +65,9 @@ def _read_entity(text: str, line: str, where: str) -> tuple[str, Span]:
     match = _ENTITY.match(line)
     if not match:
         raise UserError(f"{where} is not a brat annotation; write it as T1<tab>LABEL START END<tab>TEXT")
-    written = [tuple(map(int, pair.split())) for pair in match["offsets"].split(";")]
-    fragments: Fragments = tuple(sorted((start, end) for start, end in written))
-    for start, end in fragments:
-        if not start < end <= len(text):
-            raise UserError(
-                f"{where}: offsets {start} {end} are not inside the text of {len(text)} characters; "
-                "count code points, from 0, end exclusive"
-            )
-    if any(left[1] > right[0] for left, right in itertools.pairwise(fragments)):
-        raise UserError(f"{where}: fragments {match['offsets']} overlap; make each begin after the one before")
+    pairs = [pair.split() for pair in match["offsets"].split(";")]
+    written = [(int(start), int(end)) for start, end in pairs]
+    fragments = checked_fragments(written, text, where)
     expected = " ".join(text[start:end] for start, end in written)
     if _BREAKS.sub(" ", expected) != _BREAKS.sub(" ", match["text"]):
         raise UserError(

@@ -6,10 +6,12 @@ The entity `CLINENTITY` has `begin` and `end` in code points, end exclusive. One
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from camembert_bio import xmi
+from camembert_bio import files, xmi
 from camembert_bio.errors import UserError
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, stem_id
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.safe_xml import XmlError
 
@@ -17,29 +19,33 @@ LABEL = "CLINENTITY"
 _ENTITY = f"http:///webanno/custom.ecore {LABEL}"
 
 
-def read_e3c(folder: Path) -> list[Document]:
-    """Every `.xml` file of `folder` as a document, sorted by id (the file's name without suffix).
+def read_e3c(folder: Path, labels: Labels = ANY, wanted: Collection[str] | None = None) -> list[Document]:
+    """Every `.xml` file below `folder`, or the wanted ones, sorted by id (its path from `folder`, without suffix).
 
     Raises `UserError` naming file and line on what cannot be read exactly.
     """
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".xml")
-    except OSError as error:  # Path.glob would find nothing
-        raise UserError(f"folder {folder} cannot be read ({error.strerror}); make it readable") from error
-    if not paths:
+    paths = sorted(path for path in files.below(folder) if path.suffix == ".xml")
+    if wanted is not None:
+        paths = [path for path in paths if stem_id(path, folder) in wanted]
+    elif not paths:
         raise UserError(f"{folder} holds no .xml file; give a folder of E3C annotations such as French/layer1")
-    return [_read_document(path) for path in paths]
+    return [_read_document(path, stem_id(path, folder), labels) for path in paths]
 
 
-def _read_document(path: Path) -> Document:
+def _read_document(path: Path, name: str, labels: Labels) -> Document:
     try:
         cas = xmi.read(path.read_bytes(), _ENTITY)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except XmlError as error:
         raise UserError(error.at(str(path))) from error
-    spans = {_read_entity(cas.text, attributes, f"{path}, line {line}") for line, attributes in cas.elements}
-    return Document(path.stem, cas.text, tuple(sorted(spans)))
+    spans = set()
+    for line, attributes in cas.elements:
+        where = f"{path}, line {line}"
+        span = _read_entity(cas.text, attributes, where)
+        if labels.keeps(LABEL, where):
+            spans.add(span)
+    return Document(name, cas.text, tuple(sorted(spans)), str(path))
 
 
 def _read_entity(text: str, attributes: dict[str, str], where: str) -> Span:

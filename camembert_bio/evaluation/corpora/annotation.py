@@ -1,0 +1,83 @@
+"""What every format has in common: labels that are declared, offsets that lie in the text, files to look for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from camembert_bio import files
+from camembert_bio.errors import UserError, nearest
+from camembert_bio.evaluation.documents import Fragments
+
+_SHOWN = 40
+"""Characters of an unknown label in a message: where a file is no annotation at all, it may be text."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels that a corpus may have, and those of them that a task leaves out."""
+
+    declared: frozenset[str] | None = None
+    """None: any label is the task's."""
+    dropped: frozenset[str] = frozenset()
+
+    def keeps(self, label: str, where: str) -> bool:
+        """Whether an entity is the task's. Raises `UserError` for a label that is neither declared nor dropped."""
+        if label in self.dropped:
+            return False
+        if self.declared is not None and label not in self.declared:
+            shown = label if len(label) <= _SHOWN else f"{label[:_SHOWN]}..."
+            raise UserError(
+                f"{where}: label {shown!r} is not declared ({nearest(shown, self.declared)}); "
+                "add it to labels, or to dropped_labels"
+            )
+        return True
+
+
+ANY = Labels()
+
+
+def checked_fragments(pairs: Iterable[tuple[int, int]], text: str, where: str) -> Fragments:
+    """The fragments in the order of the text. Raises `UserError` when one is not inside it, or two overlap."""
+    fragments: Fragments = tuple(sorted(pairs))
+    for start, end in fragments:
+        if not 0 <= start < end <= len(text):
+            raise UserError(
+                f"{where}: offsets {start} {end} are not inside the text of {len(text)} characters; "
+                "count code points, from 0, end exclusive"
+            )
+    if any(left[1] > right[0] for left, right in itertools.pairwise(fragments)):
+        shown = ";".join(f"{start} {end}" for start, end in fragments)
+        raise UserError(f"{where}: fragments {shown} overlap; make each begin after the one before")
+    return fragments
+
+
+def read_text(path: Path) -> str:
+    """A file's text as it is: no newline is converted, since that would shift every later offset."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 (byte {error.start}); convert it to UTF-8") from error
+
+
+def stem_id(path: Path, folder: Path) -> str:
+    """A document's id: its file's path from the corpus folder, without suffix."""
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def found_files(path: Path, suffixes: Collection[str]) -> list[tuple[str, Path]]:
+    """Id and path of each file with one of these suffixes below a folder, or of the one file that `path` is; sorted.
+
+    Raises `UserError` when there is none.
+    """
+    if path.is_file():
+        return [(path.stem, path)]
+    found = [(stem_id(file, path), file) for file in files.below(path) if file.suffix in suffixes]
+    if not found:
+        listed = " or ".join(sorted(suffixes))
+        raise UserError(f"{path} holds no {listed} file; give another folder, or the right format")
+    return sorted(found)

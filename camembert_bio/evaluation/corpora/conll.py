@@ -1,0 +1,123 @@
+"""CoNLL columns: a token a line, its IOB2 tag in the last column, an empty line after each sentence.
+
+    # newdoc id = cas-12
+    L'          O
+    aspirine    B-CHEM
+
+Columns are parted by tabs, or by white space where the line has no tab; every line of a file has as many. The token
+is the first. A document begins at `-DOCSTART-` or `# newdoc`, with its id where `id = ...` follows; a file without
+them is one document. Another line that starts with `#` is a comment, unless a tab follows or it has as many columns
+as the others and a tag in the last.
+
+The file does not say how the text was spaced: it is rebuilt with one space between tokens and a line feed between
+sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, found_files, read_text
+from camembert_bio.evaluation.documents import Document, Span
+
+SUFFIXES = (".conll", ".iob2", ".iob", ".bio", ".tsv", ".txt")
+
+_BOUNDARY = re.compile(r"-DOCSTART-(\s|$)|# ?newdoc(?: id = (?P<id>.+))?$")
+_TAG = re.compile(r"O|(?P<prefix>[BI])-(?P<label>\S+)")
+
+Sentence = list[tuple[str, str, str]]
+"""(token, tag, file and line) of each token."""
+
+
+def read_conll(path: Path, labels: Labels = ANY, wanted: Collection[str] | None = None) -> list[Document]:
+    """The documents of a file, or of each file below a folder; or the wanted ones of them.
+
+    An id that the file does not give is the file's path from the folder without suffix, with `-1`, `-2`, ... where
+    it holds several documents. Raises `UserError` naming file and line on what is malformed.
+    """
+    documents = []
+    for name, file in found_files(path, SUFFIXES):
+        read = list(_documents(file))
+        if not read:
+            raise UserError(f"{file} holds no token; remove the file")
+        for number, (given, sentences) in enumerate(read, start=1):
+            document_id = given or (name if len(read) == 1 else f"{name}-{number}")
+            if wanted is None or document_id in wanted:
+                documents.append(tagged_document(document_id, sentences, labels, sentences[0][0][2]))
+    return documents
+
+
+def tagged_document(name: str, sentences: Sequence[Sentence], labels: Labels, where: str) -> Document:
+    """A document of tagged sentences, with the text rebuilt. Raises `UserError` on tags that are not IOB2."""
+    pieces: list[str] = []
+    length = 0
+    spans: list[Span] = []
+    for sentence in sentences:
+        label, is_kept = None, False
+        for position, (token, tag, place) in enumerate(sentence):
+            if pieces:
+                pieces.append(" " if position else "\n")
+                length += 1
+            label = _label(tag, label, place)
+            end = length + len(token)
+            if label is not None and tag.startswith("B"):
+                is_kept = labels.keeps(label, place)
+                spans += [Span(((length, end),), label)] * is_kept
+            elif label is not None and is_kept:
+                spans[-1] = Span(((spans[-1].start, end),), label)
+            pieces.append(token)
+            length = end
+    return Document(name, "".join(pieces), tuple(spans), where)
+
+
+def _label(tag: str, label: str | None, where: str) -> str | None:
+    """The label of a token's entity, after one of label `label`; None outside."""
+    match = _TAG.fullmatch(tag)
+    if not match:
+        raise UserError(f"{where}: the tag in the last column is none of IOB2; write O, B-LABEL or I-LABEL")
+    if match["prefix"] == "I" and match["label"] != label:
+        raise UserError(f"{where}: I- follows no token of its label; in IOB2 the first token of an entity has B-")
+    return match["label"]
+
+
+def _documents(path: Path) -> Iterator[tuple[str | None, list[Sentence]]]:
+    """The id that the file gives, and the sentences, of each document that has any."""
+    given: str | None = None
+    sentences: list[Sentence] = [[]]
+    num_columns = 0
+    for number, line in enumerate(read_text(path).removeprefix("\ufeff").split("\n"), start=1):
+        line = line.rstrip()  # noqa: PLW2901
+        if boundary := _BOUNDARY.match(line):
+            if any(sentences):
+                yield given, [sentence for sentence in sentences if sentence]
+            given, sentences = boundary["id"], [[]]
+        elif not line:
+            sentences.append([])
+        elif not _is_comment(line, num_columns):
+            columns = line.split("\t") if "\t" in line else line.split()
+            num_columns = num_columns or len(columns)
+            sentences[-1].append(_token(columns, num_columns, f"{path}, line {number}"))
+    if any(sentences):
+        yield given, [sentence for sentence in sentences if sentence]
+
+
+def _is_comment(line: str, num_columns: int) -> bool:
+    columns = line.split()
+    if not line.startswith("#") or line.startswith("#\t"):
+        return False
+    return len(columns) != (num_columns or len(columns)) or not _TAG.fullmatch(columns[-1])
+
+
+def _token(columns: list[str], num_columns: int, where: str) -> tuple[str, str, str]:
+    if len(columns) < 2 or len(columns) != num_columns:
+        raise UserError(
+            f"{where} has {len(columns)} columns, the lines before it {num_columns}; "
+            "write a token, its tag last, in as many columns everywhere (two at least)"
+        )
+    token = columns[0].strip()
+    if not token:
+        raise UserError(f"{where} has an empty token; remove the line")
+    return token, columns[-1].strip(), where

@@ -1,0 +1,106 @@
+import datasets
+import pytest
+
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.corpora.annotation import Labels
+from camembert_bio.evaluation.corpora.reading import read_documents
+from camembert_bio.evaluation.corpora.saved_datasets import read_dataset
+from camembert_bio.evaluation.documents import Span
+
+TAGS = datasets.List(datasets.ClassLabel(names=["O", "B-CHEM", "I-CHEM"]))
+
+
+def save(folder, columns, **features):
+    found = datasets.Dataset.from_dict(columns)
+    for name, feature in features.items():
+        found = found.cast_column(name, feature)
+    found.save_to_disk(folder)
+    return folder
+
+
+@pytest.fixture
+def sentences(tmp_path):
+    columns = {
+        "document_id": ["d1", "d1", "d2"],
+        "tokens": [["L'", "aspirine"], ["acide", "folique"], ["rien"]],
+        "pos_tags": [[0, 1], [0, 0], [1]],
+        "ner_tags": [[0, 1], [1, 2], [0]],
+    }
+    pos = datasets.List(datasets.ClassLabel(names=["O", "N"]))
+    return save(tmp_path / "tagged", columns, ner_tags=TAGS, pos_tags=pos)
+
+
+def test_sentences_of_one_document_are_put_together(sentences):
+    first, second = read_dataset(sentences)
+    assert (first.id, first.text) == ("d1", "L' aspirine\nacide folique")
+    assert first.spans == (Span(((3, 11),), "CHEM"), Span(((12, 25),), "CHEM"))
+    assert (second.id, second.text, second.spans) == ("d2", "rien", ())
+
+
+def test_a_row_without_document_is_one_and_tags_may_be_strings(tmp_path):
+    folder = save(tmp_path / "x", {"tokens": [["a"], ["b"]], "ner_tags": [["B-X"], ["O"]]})
+    assert [(document.id, len(document.spans)) for document in read_dataset(folder)] == [("1", 1), ("2", 0)]
+
+
+def test_character_spans(tmp_path):
+    spans = [[{"start": 2, "end": 10, "label": "CHEM"}], []]
+    folder = save(tmp_path / "x", {"id": ["a", "b"], "text": ["L’aspirine", "rien"], "spans": spans})
+    found = read_dataset(folder)
+    assert [document.spans for document in found] == [(Span(((2, 10),), "CHEM"),), ()]
+    as_lists = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "spans": {
+                "start": datasets.List(datasets.Value("int64")),
+                "end": datasets.List(datasets.Value("int64")),
+                "label": datasets.List(datasets.Value("string")),
+            },
+        }
+    )
+    columns = {"text": ["L’aspirine"], "spans": [{"start": [2], "end": [10], "label": ["CHEM"]}]}
+    datasets.Dataset.from_dict(columns, features=as_lists).save_to_disk(tmp_path / "y")
+    assert read_dataset(tmp_path / "y")[0].spans == (Span(((2, 10),), "CHEM"),)
+
+
+def test_splits_of_a_folder(tmp_path):
+    part = datasets.Dataset.from_dict({"id": ["1"], "text": ["abc"], "spans": [[{"start": 0, "end": 1, "label": "X"}]]})
+    datasets.DatasetDict({"train": part, "test": part}).save_to_disk(tmp_path / "x")
+    assert [document.id for document in read_dataset(tmp_path / "x")] == ["train/1", "test/1"]
+    assert [document.id for document in read_dataset(tmp_path / "x@test")] == ["1"]
+    assert [document.id for document in read_documents("datasets", tmp_path / "x", wanted=["test/1"])] == ["test/1"]
+    with pytest.raises(UserError, match=r"x has no split 'dev'; it has train, test"):
+        read_dataset(tmp_path / "x@dev")
+
+
+@pytest.mark.parametrize(
+    ("columns", "features", "message"),
+    [
+        (
+            {"tokens": [["secret"]], "x": [["O"]]},
+            {},
+            r"x has the columns tokens, x; it needs text and spans, or tokens",
+        ),
+        ({"tokens": [["secret", "b"]], "ner_tags": [[0]]}, {"ner_tags": TAGS}, r"row 1 has 2 tokens and 1 tags"),
+        ({"tokens": [["secret"]], "ner_tags": [[-1]]}, {"ner_tags": TAGS}, r"row 1 has a token without tag"),
+        ({"tokens": [[" "]], "ner_tags": [[0]]}, {"ner_tags": TAGS}, r"row 1 has an empty token"),
+        ({"tokens": [["secret"]], "ner_tags": [["I-X"]]}, {}, r"row 1: I- follows no token of its label"),
+        ({"text": ["secret"], "spans": [[{"start": 0, "end": 9, "label": "X"}]]}, {}, r"row 1, span 1: offsets 0 9"),
+        ({"tokens": [["secret"]], "ner_tags": [["B-Y"]]}, {}, r"row 1: label 'Y' is not declared"),
+    ],
+)
+def test_bad_rows_are_named_without_their_text(tmp_path, columns, features, message):
+    folder = save(tmp_path / "x", columns, **features)
+    with pytest.raises(UserError, match=message) as caught:
+        read_dataset(folder, Labels(frozenset({"X", "CHEM"})))
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_no_dataset(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"datasets cannot load .*; give a folder written by save_to_disk"):
+        read_dataset(tmp_path)
+    with pytest.raises(UserError, match=r"is neither a folder nor a name on the hub"):
+        read_dataset(tmp_path / "absent")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"datasets cannot load nobody/nothing \(\w+\);.*HF_HUB_OFFLINE=0 lets it be"):
+        read_dataset(tmp_path.relative_to(tmp_path) / "nobody/nothing")
