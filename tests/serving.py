@@ -27,8 +27,9 @@ class FileServer(ThreadingHTTPServer):
         self.breaks: dict[str, list[int]] = defaultdict(list)  # bytes after which they end, their length told or not
         self.tells_length = True
         self.corrupts: Counter[str] = Counter()  # answers to come with a flipped bit
-        self.gate = Event()  # answers wait for it
+        self.gate = Event()  # answers wait for it, those of one path alone where `gated` names it
         self.gate.set()
+        self.gated = ""
         self.gate_after: int | None = None  # requests after which the gate closes
         self.asked: list[tuple[str, str | None]] = []  # path and Range of each request
 
@@ -50,7 +51,8 @@ class _FileHandler(BaseHTTPRequestHandler):
         server.asked.append((path, self.headers.get("Range")))
         if server.gate_after is not None and len(server.asked) > server.gate_after:
             server.gate.clear()
-        server.gate.wait()
+        if server.gated in ("", path):
+            server.gate.wait()
         status = server.statuses[path].pop(0) if server.statuses[path] else 0
         if parts.query != server.query or self.headers.get("Authorization") != server.authorization:
             status = 403

@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+from tqdm import tqdm
+
+from camembert_bio import log
 from camembert_bio.shards.ahead import Ahead
 from camembert_bio.shards.format import Ids, Shard
 from camembert_bio.shards.manifest import Corpus, ShardEntry
@@ -66,7 +69,11 @@ def open_tokens(corpus: Corpus, entries: Sequence[ShardEntry]) -> Tokens:
 def in_turn(corpus: Corpus, entries: Sequence[ShardEntry], read: Callable[[Shard], T]) -> Iterator[T]:
     """What `read` makes of each shard, one open at a time and the next ones fetched meanwhile, where there is room."""
     ahead = Ahead(corpus.cache) if corpus.cache else None
-    for place, entry in enumerate(entries):
+    bar = tqdm(entries, "shards", unit="shard", leave=False, disable=ahead is None or not log.terminal())
+    for place, entry in enumerate(bar):
+        shard = corpus.open(entry)
         if ahead:
-            ahead.want(entries[place : place + 3])
-        yield read(corpus.open(entry))
+            ahead.want(entries[place + 1 : place + 3])
+        made = read(shard)
+        del shard  # closed before the next one needs its room
+        yield made

@@ -91,6 +91,10 @@ def load_windows(corpus: Corpus, split: str, seq_length: int) -> WindowTable:
             logger.warning("%s does not describe the shards and is built again", path)
             table = None
         if table is None:
+            if corpus.cache:
+                sizes = [entry.bytes for _, entry in split_entries(corpus, split)]
+                told = corpus.place, len(sizes), f"{sum(sizes):,}", seq_length
+                logger.info("%s: reading %d shard(s), %s bytes, once, for windows of %d", *told)
             table = build_windows(corpus, split, seq_length)
             try:
                 files.write_atomic(path, _to_npz(table))

@@ -190,10 +190,12 @@ class ShardCache:
         for _ in range(_TRIES):
             try:
                 self.remote.fetch(entry.path, file, entry.bytes)
+                file.flush()
+                os.fsync(file.fileno())
             except FileNotFoundError as error:
                 raise UserError(f"{error}, which its corpus.json names; restore it there") from None
-            file.flush()
-            os.fsync(file.fileno())
+            except OSError as error:
+                raise RunError(f"cache {self.folder}: {error.strerror} while {entry.path} was written to it") from None
             digest = files.sha256_file(partial)
             if digest == entry.sha256:
                 partial.rename(self.path(entry))

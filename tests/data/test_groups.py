@@ -84,6 +84,8 @@ def test_epochs_seeds_and_lengths_differ():
     ]
     assert len(set(orders)) == 8
     assert len({tuple(np.array(order) // 40) for order in orders}) == 8  # the shards too
+    alone = grouped(1, table_of(a=[100]))
+    assert sum(epoch_of(alone, 0) == epoch_of(alone, 1)) < 10
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -75,6 +76,13 @@ def read(cache: ShardCache, entry: ShardEntry) -> None:
         assert hashlib.sha256(file.read()).hexdigest() == entry.sha256
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
 @contextmanager
 def holder(cache: ShardCache, server: FileServer, entry: ShardEntry) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds a shard; it has started when the block begins, and is gone when it ends."""
@@ -131,6 +139,21 @@ def test_the_least_recently_used_leaves(cache_of, entries):
     assert names(cache, entries) == "acd"
     read(cache, entries[4])
     assert names(cache, entries) == "ade"
+
+
+def test_a_shard_that_arrives_counts_whole(cache_of, server, entries):
+    cache = cache_of(2)
+    server.gated = "a"
+    server.gate.clear()
+    arriving = threading.Thread(target=read, args=(cache, entries[0]))
+    arriving.start()
+    until(lambda: server.count("a") == 1)
+    for entry in entries[1:3]:
+        read(cache, entry)
+    assert names(cache, entries) == "c"  # with a to come there is room for one
+    server.gate.set()
+    arriving.join()
+    assert names(cache, entries) == "ac" and stored(cache) <= cache.num_bytes
 
 
 def test_what_is_in_use_stays(cache_of, server, entries, monkeypatch):
@@ -239,13 +262,6 @@ def test_what_is_fetched_ahead_removes_nothing_that_is_kept(cache_of, entries):
     assert names(cache, entries) == "ac"
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert condition()
-
-
 def test_a_thread_fetches_ahead_what_is_wanted_and_nothing_else(cache_of, server, entries):
     cache = cache_of(3)
     ahead = Ahead(cache)
@@ -279,6 +295,18 @@ def test_what_cannot_be_fetched_ahead_is_told_once(cache_of, server, entries, ca
         ahead.want(wanted)
         until(lambda: names(cache, entries) == "b" and not ahead._is_running)
     assert caplog.text.count("not fetched ahead") == 1
+    read(cache, entries[0])
+
+
+def test_a_disk_that_is_full_is_told(cache_of, entries):
+    cache = cache_of(6)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE // 2, limits[1]))
+    try:
+        with pytest.raises(RunError, match=rf"cache {cache.folder}: File too large while a was written to it"):
+            cache.hold(entries[0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     read(cache, entries[0])
 
 
