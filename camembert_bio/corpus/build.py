@@ -88,7 +88,7 @@ def prepare(recipe: Prepare) -> Manifest:
 
 def _build(job: Job, build: dict[str, Any], given: Tokenizer | None, crew: Workers) -> None:
     """Every phase, from the sources to the corpus folder."""
-    clock = Clock()
+    clock = Clock(crew)
     found = _texts(job, crew)
     check(job.recipe, tallies(job, tokenised=False))
     clock.lap("select")
@@ -124,12 +124,12 @@ def _texts(job: Job, crew: Workers) -> dict[str, Any]:
 
 
 def _lanes(job: Job, num_workers: int) -> Iterator[tuple[Any, ...]]:
-    """Who reads what: a part of a source for each worker, or each a share of a part's blocks where parts are few."""
-    parts = [(source, part) for source, one in enumerate(job.recipe.sources) for part in range(len(parts_of(one)))]
-    num_lanes = -(-num_workers // max(1, len(parts) // len(job.recipe.sources)))
-    for source, part in parts:
-        for lane in range(num_lanes):
-            yield job, source, part, lane, num_lanes
+    """Who reads what: of each source a worker a part, or where parts are fewer than workers a share of its blocks."""
+    for number, source in enumerate(job.recipe.sources):
+        parts = parts_of(source)
+        num_lanes = -(-num_workers // len(parts))
+        for part, names in enumerate(parts):
+            yield from ((job, number, part, names, lane, num_lanes) for lane in range(num_lanes))
 
 
 def _num_workers(recipe: Prepare) -> int:
@@ -183,21 +183,7 @@ def _assemble(
     clock.lap("compare with transformers")
     written = _shards(job, len(tokenizer.vocabulary), crew, folder)
     clock.lap("write")
-    rejected = quarantined(job)
-    if rejected:
-        lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in rejected)
-        files.write_atomic(folder / QUARANTINE, "".join(lines))
-    for phase in (READ, KEPT_TEXTS, TOKENS):
-        for block in layout_of(job).blocks:
-            for stage, seconds in config.read_json(job.path(phase, block, ".json"))["seconds"].items():
-                clock.add(stage, seconds)
-    origin = str(recipe.tokenizer.path) if recipe.tokenizer.path else "trained on this corpus"
-    vocabulary = tokenizer.vocabulary
-    about = {"kind": vocabulary.kind, "vocab_size": len(vocabulary), "origin": origin, **agreement}
-    counted = tallies(job)
-    for one in written:
-        counted[recipe.sources[one.cut.source].name].fill(one.num_windows, one.num_positions)
-    report.write(folder, counted, clock, about, found)
+    _report(job, written, tokenizer, crew, clock, {**found, "tokenizer": agreement}, folder)
     Manifest(
         format=manifest.FORMAT,
         tokenizer_kind=tokenizer.vocabulary.kind,
@@ -211,6 +197,40 @@ def _assemble(
         },
         paths=paths(recipe),
     ).save(folder)
+
+
+def _report(
+    job: Job,
+    written: list[sharding.Written],
+    tokenizer: Tokenizer,
+    crew: Workers,
+    clock: Clock,
+    found: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Write the reports, and which documents could not be read."""
+    if rejected := quarantined(job):
+        lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in rejected)
+        files.write_atomic(folder / QUARANTINE, "".join(lines))
+    given, vocabulary = job.recipe.tokenizer.path, tokenizer.vocabulary
+    origin = str(given) if given else "trained on this corpus"
+    about = {"kind": vocabulary.kind, "vocab_size": len(vocabulary), "origin": origin, **found["tokenizer"]}
+    counted = tallies(job)
+    for one in written:
+        if one.cut.split == TRAIN:
+            counted[job.recipe.sources[one.cut.source].name].fill(one.num_windows, one.num_positions)
+    _add_worker_seconds(job, crew, clock)
+    report.write(folder, counted, clock, {**found, "tokenizer": about})
+
+
+def _add_worker_seconds(job: Job, crew: Workers, clock: Clock) -> None:
+    """Give the clock what tasks noted of their parts, and of the other phases what they took as a whole."""
+    for phase in (READ, KEPT_TEXTS, TOKENS):
+        for block in layout_of(job).blocks:
+            for stage, seconds in config.read_json(job.path(phase, block, ".json"))["seconds"].items():
+                clock.add(stage, seconds)
+    for stage in ("gathering", "duplicates", "near-duplicates", "sentences", "writing"):
+        clock.add(stage, crew.cpu_s[stage])
 
 
 def _shards(job: Job, vocab_size: int, crew: Workers, folder: Path) -> list[sharding.Written]:

@@ -159,19 +159,18 @@ def read(
 def read_blocks(
     source: Source,
     wanted: Wanted,
-    part: int | None = None,
+    paths: list[Path] | None = None,
     progress: Progress | None = None,
     rejected: OnRejected | None = None,
 ) -> Iterator[tuple[int, list[Document]]]:
-    """The wanted blocks of a source, or of one of its parts, with their numbers, from 0, in order.
+    """The wanted blocks of a source, or of one of its parts (its `paths`), with their numbers, from 0, in order.
 
     A block may hold no document. It is a run of records of one source whose raw size reaches 4 MB, cut by the input
     alone: lines by their bytes after decompression, a folder's files by their size on the disk, parquet by row groups
     and even parts of them. Of unwanted blocks nothing is parsed. Faults are told as by `read`, except that an id given
     twice is not looked for: another worker may have read the other.
     """
-    found = input_files(source) if part is None else parts_of(source)[part]
-    for number, items in _blocks(source, wanted, progress or Progress(0), found):
+    for number, items in _blocks(source, wanted, progress or Progress(0), paths):
         documents = []
         for _, document in items:
             if isinstance(document, Rejected):

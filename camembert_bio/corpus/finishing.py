@@ -15,7 +15,7 @@ from camembert_bio.corpus.clean import num_words
 from camembert_bio.corpus.dedup import split_of
 from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, Layout, layout_of
 from camembert_bio.corpus.partitions import I64
-from camembert_bio.corpus.report import length_counts, peak_memory_mb
+from camembert_bio.corpus.report import length_counts
 from camembert_bio.corpus.selection import KEPT, dropped_sentences, fates
 from camembert_bio.corpus.sentences import without
 from camembert_bio.corpus.tokenize import Tokenizer, load_tokenizer, tokenizer_fingerprint
@@ -33,7 +33,7 @@ def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
     return load_tokenizer(folder)
 
 
-_NUMBER = np.uint64(0xFFFFFFFF)
+_NUMBER = np.uint64(0xFFFFFFFF)  # of a position: the sentence's number in its block
 
 
 def _is_done(job: Job, phase: str, block: Block) -> bool:
@@ -65,28 +65,20 @@ def _keep(job: Job, layout: Layout, number: int, dropped: I64) -> None:
     sentence_offsets = arrays.get("sentence_offsets", np.zeros(len(decided) + 1, np.int64))
     bounds = np.searchsorted(dropped, sentence_offsets)
     keys = [key.tobytes() for key in arrays["keys"].astype(">u8")]
-    rows, texts = [], []
     counts: Counter[str] = Counter()
+    texts: dict[int, str] = {}
     for row in np.flatnonzero(decided == KEPT).tolist():
-        text = table["text"][row].as_py()
         gone = dropped[bounds[row] : bounds[row + 1]] - sentence_offsets[row]
-        if len(gone):
-            counts["sentences"] += len(gone)
-            counts["words"] += num_words(text)
-            text = without(text, set(gone.tolist()))
-            # However short: of its sentences this is the occurrence that stays.
-            if not text:
-                counts[NOTHING_NEW] += 1
-                continue
-            counts["words"] -= num_words(text)
-        rows.append(row)
-        texts.append(text)
+        # However short: of its sentences this is the occurrence that stays.
+        if text := _left_of(table["text"][row].as_py(), gone, counts):
+            texts[row] = text
+    rows = list(texts)
     splits = [split_of(keys[row], job.recipe.validation_fraction) for row in rows]
     taken = table.take(pa.array(rows, pa.int64()))
-    words = [num_words(text) for text in texts]
+    words = [num_words(text) for text in texts.values()]
     columns = {
         "id": taken["id"].combine_chunks(),
-        "text": pa.array(texts, pa.large_string()),
+        "text": pa.array(list(texts.values()), pa.large_string()),
         "key": pa.array([keys[row] for row in rows], pa.binary(16)),
         "split": pa.array(splits, pa.string()),
         "words": pa.array(words, pa.int64()),
@@ -102,11 +94,21 @@ def _keep(job: Job, layout: Layout, number: int, dropped: I64) -> None:
             "documents": Counter(splits),
             "licences": Counter(taken["licence"].to_pylist()),
             "words": sum(words),
-            "characters": sum(map(len, texts)),
+            "characters": sum(map(len, texts.values())),
             "seconds": {"rebuild": time.process_time() - began},
-            "peak_memory_mb": peak_memory_mb(),
         },
     )
+
+
+def _left_of(text: str, gone: I64, counts: Counter[str]) -> str:
+    """A text without these sentences; may be empty. Adds to the counts what went."""
+    if not len(gone):
+        return text
+    left = without(text, set(gone.tolist()))
+    counts["sentences"] += len(gone)
+    counts["words"] += num_words(text) - num_words(left)
+    counts[NOTHING_NEW] += not left
+    return left
 
 
 def tokenise(job: Job, tokenizer_folder: Path, group: int, num_threads: int) -> None:
@@ -142,6 +144,5 @@ def _tokenise(job: Job, tokenizer_folder: Path, block: Block, num_threads: int) 
         "single": int(by_id[tokenizer.vocabulary.is_single].sum()),
         "lengths": length_counts(np.diff(offsets)),
         "seconds": {"tokenise": time.process_time() - began},
-        "peak_memory_mb": peak_memory_mb(),
     }
     write_counts(job.path(TOKENS, block, ".json"), counts)

@@ -19,7 +19,7 @@ from camembert_bio.corpus import near
 from camembert_bio.corpus.decontaminate import union
 from camembert_bio.corpus.layout import HASHES, READ, Layout, layout_of
 from camembert_bio.corpus.partitions import U64, read_bucket, write_partition
-from camembert_bio.corpus.work import Job, read_arrays, write_arrays, write_bytes, write_counts
+from camembert_bio.corpus.work import Job, read_arrays, readable, write_arrays, write_bytes, write_counts
 
 WIDTHS = {"ids": 1, "keys": 3, "bands": 2, "sentences": 3}
 """Columns of each kind's rows."""
@@ -72,8 +72,10 @@ class Signatures:
         groups = np.searchsorted(self._first, documents, side="right") - 1
         for group in np.unique(groups).tolist():
             mine = groups == group
-            mapped = np.memmap(group_file(self._job, group, "signatures"), np.uint32, "r")
-            found[mine] = mapped.reshape(-1, near.NUM_VALUES)[documents[mine] - self._first[group]]
+            path = group_file(self._job, group, "signatures")
+            shape = (int(self._first[group + 1] - self._first[group]), near.NUM_VALUES)
+            with readable(path):
+                found[mine] = np.memmap(path, np.uint32, "r", shape=shape)[documents[mine] - self._first[group]]
         return found
 
 

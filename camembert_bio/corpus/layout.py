@@ -1,7 +1,7 @@
 """How a build is laid out: its blocks in the corpus' order, the groups that they form, the number of buckets.
 
 Where every block would open every bucket's file, and every bucket every block's, their number would be the corpus'
-size squared. Groups of up to 64 blocks keep it at 90 million openings for 100 billion words, over all workers.
+size squared. Groups of up to 64 blocks keep it at 150 million openings for 100 billion words, over all workers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from camembert_bio.corpus.work import Block, Job, blocks, read_arrays, write_arr
 READ, HASHES, COPIES, SENTENCES, KEPT_TEXTS, TOKENS = "read", "hashes", "copies", "sentences", "kept", "tokens"
 """The phases' folders in the work folder."""
 
-_CHARACTERS_A_BUCKET = 64 << 20
-"""Text whose hashes are decided on together: about a million sentences."""
+_ROWS_A_BUCKET = 1 << 20
+"""Hashes of one kind that are decided on together: the sentences of about 64 MB of text."""
+_ROWS_A_GROUP = 1 << 22
+"""Hashes of one kind that are laid out together, or those of one block."""
 _MAX_BUCKETS = 1 << 16
 _GROUPS = 2048
 """Up to so many groups of one block each (8 GB of text), more tasks serve nobody; beyond, groups of several."""
@@ -66,7 +68,7 @@ def lay_out(job: Job) -> Layout:
     """The layout of what was read, saved for `layout_of`."""
     found = blocks(job, READ)
     counts = [config.read_json(job.path(READ, block, ".json")) for block in found]
-    num_characters = sum(one["num_characters"] for one in counts)
+    num_rows = max(1, *(sum(one["num_rows"][kind] for one in counts) for kind in ("documents", "sentences", "bands")))
     sizes = [one["num_documents"] for one in counts]
     write_arrays(
         job.folder / "layout.npz",
@@ -74,8 +76,8 @@ def lay_out(job: Job) -> Layout:
         offsets=np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))),
         shape=np.array(
             [
-                min(_MAX_BLOCKS_A_GROUP, -(-len(found) // _GROUPS)),
-                min(_MAX_BUCKETS, 1 + num_characters // _CHARACTERS_A_BUCKET),
+                max(1, min(_MAX_BLOCKS_A_GROUP, -(-len(found) // _GROUPS), _ROWS_A_GROUP * len(found) // num_rows)),
+                min(_MAX_BUCKETS, 1 + num_rows // _ROWS_A_BUCKET),
             ]
         ),
     )

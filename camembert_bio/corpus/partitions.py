@@ -50,8 +50,11 @@ def read_bucket(paths: Iterable[Path], bucket: int, num_buckets: int, width: int
     parts = [np.empty((0, width), np.uint64)]
     for path in paths:
         with readable(path), open(path, "rb", buffering=0) as file:
-            begin, end = np.frombuffer(_read(file.fileno(), 16, 8 * bucket), "<i8").tolist()
             offset, row = 8 * (num_buckets + 1), 8 * width
+            (num_rows,) = np.frombuffer(_read(file.fileno(), 8, offset - 8), "<i8").tolist()
+            if os.fstat(file.fileno()).st_size != offset + num_rows * row:
+                raise EOFError
+            begin, end = np.frombuffer(_read(file.fileno(), 16, 8 * bucket), "<i8").tolist()
             rows = np.frombuffer(_read(file.fileno(), (end - begin) * row, offset + begin * row), "<u8")
             parts.append(rows.reshape(-1, width))
     return np.concatenate(parts)

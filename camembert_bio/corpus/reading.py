@@ -10,6 +10,7 @@ import functools
 import json
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from camembert_bio.corpus.dedup import digest
 from camembert_bio.corpus.documents import Document, Rejected, read_blocks
 from camembert_bio.corpus.layout import READ
 from camembert_bio.corpus.recipe import Decontaminate
-from camembert_bio.corpus.report import peak_memory_mb
 from camembert_bio.corpus.work import Block, Job, write_arrays, write_counts, write_table
 from camembert_bio.corpus.workers import STOP
 
@@ -45,8 +45,8 @@ def forget_caches() -> None:
     cleaner_of.cache_clear()
 
 
-def read_lane(job: Job, source: int, part: int, lane: int, num_lanes: int) -> None:
-    """Read every `num_lanes`-th block of a source's part from `lane` on, except those that are done."""
+def read_lane(job: Job, source: int, part: int, paths: list[Path], lane: int, num_lanes: int) -> None:
+    """Read every `num_lanes`-th block of a source's part, these files, from `lane` on, except those that are done."""
 
     def wanted(number: int) -> bool:
         return number % num_lanes == lane and not job.path(READ, Block(source, part, number), ".json").is_file()
@@ -54,13 +54,13 @@ def read_lane(job: Job, source: int, part: int, lane: int, num_lanes: int) -> No
     rejected: list[Rejected] = []
     take = rejected.append if job.recipe.max_rejected else None
     began = time.process_time()
-    for number, documents in read_blocks(job.recipe.sources[source], wanted, part, rejected=take):
+    for number, documents in read_blocks(job.recipe.sources[source], wanted, paths, rejected=take):
         seconds = Counter({"read": time.process_time() - began})
         block = Block(source, part, number)
         counts = _process(job, block, documents, seconds)
         counts["rejected"] = [{"where": bad.where, "reason": bad.reason} for bad in rejected]
         counts["num_read"] = len(documents) + len(rejected)
-        counts |= {"seconds": seconds, "peak_memory_mb": peak_memory_mb()}
+        counts["seconds"] = seconds
         write_counts(job.path(READ, block, ".json"), counts)
         rejected.clear()
         if (job.folder / STOP).exists():
@@ -98,8 +98,10 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
         )
         arrays["keys"] = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
         write_arrays(job.path(READ, block, ".npz"), **arrays)
-    num_characters = sum(map(len, texts))
-    return {"num_documents": len(texts), "num_characters": num_characters, "dropped": dropped, "changed": changed}
+    num_rows = {"documents": len(texts)} | {
+        kind: arrays[kind].size if kind in arrays else 0 for kind in ("sentences", "bands")
+    }
+    return {"num_documents": len(texts), "num_rows": num_rows, "dropped": dropped, "changed": changed}
 
 
 def _hashes(job: Job, texts: list[str], seconds: Counter[str]) -> dict[str, Any]:

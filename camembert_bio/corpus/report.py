@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import resource
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -21,6 +20,8 @@ import numpy.typing as npt
 
 from camembert_bio import files
 from camembert_bio.corpus import report_html
+from camembert_bio.corpus.memory import peak_memory_mb
+from camembert_bio.corpus.workers import Workers
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 from camembert_bio.shards.packing import REFERENCE_LENGTH
 
@@ -76,8 +77,6 @@ class Tally:
     num_windows: int = 0
     num_positions: int = 0
     """Of those windows, that hold a token."""
-    peaks: dict[str, int] = field(default_factory=dict)
-    """MB of a worker's memory by the end of a phase."""
 
     def removed(self) -> list[tuple[str, int]]:
         """Documents that went, by stage and in the stages' order; with those kept they are those read."""
@@ -93,10 +92,6 @@ class Tally:
     def dropped_documents(self) -> dict[str, int]:
         """Those of them that are no document's copy, by reason."""
         return {name: n for name, n in sorted(self.removed()) if n and name not in ("duplicates", "near-duplicates")}
-
-    def peak(self, phase: str, megabytes: int) -> None:
-        """Note a worker's peak memory."""
-        self.peaks[phase] = max(megabytes, self.peaks.get(phase, 0))
 
     def fill(self, num_windows: int, num_positions: int) -> None:
         """Add a shard's windows of `REFERENCE_LENGTH` and the positions of them that hold a token."""
@@ -122,7 +117,7 @@ class Tally:
             "characters": self.num_characters,
             "tokens": self.num_tokens,
             "tokens_per_word": round(self.num_tokens / self.num_words, 4),
-            "window_fill": round(self.num_positions / (REFERENCE_LENGTH * self.num_windows), 4),
+            "window_fill": round(self.num_positions / (REFERENCE_LENGTH * max(1, self.num_windows)), 4),
             "unknown_share": self.num_unknown / self.num_tokens,
             "single_character_share": self.num_single / self.num_tokens,
         }
@@ -134,29 +129,25 @@ def length_counts(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
     return {str(1 << bit >> 1): count for bit, count in zip(bits.tolist(), counts.tolist(), strict=True)}
 
 
-def peak_memory_mb() -> int:
-    """The largest memory that this process had so far."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux; its ru_maxrss would count the parent's memory at the fork
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return round(int(line.split()[1]) * 1024 / 1e6)
-    kilobyte = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobyte / 1e6)
-
-
 class Clock:
     """CPU-seconds of each stage over all workers, and the coordinator's wall time."""
 
-    def __init__(self) -> None:
+    def __init__(self, crew: Workers) -> None:
+        self._crew = crew
         self._stages: dict[str, float] = {}
         self.peaks: dict[str, int] = {}
         """MB of this process' memory by the end of a stage."""
         self._start = (time.perf_counter(), self._cpu())
-        self._began = self._last = time.process_time()
+        self._began = self._last = self._own()
+
+    @property
+    def crew_peaks(self) -> dict[str, int]:
+        """MB of a worker's memory by the end of a phase."""
+        return self._crew.peaks_mb
 
     def lap(self, stage: str | None) -> None:
         """Give this process' CPU-seconds since the last lap to a stage; to none with None."""
-        now = time.process_time()
+        now = self._own()
         if stage is not None:
             self.add(stage, now - self._last)
             self.peaks[stage] = peak_memory_mb()
@@ -175,32 +166,29 @@ class Clock:
             "seconds": {stage: round(seconds, 2) for stage, seconds in self._stages.items()},
             "wall_s": round(time.perf_counter() - self._start[0], 2),
             "cpu_s": round(self._cpu() - self._start[1], 2),
-            "coordinator_cpu_s": round(time.process_time() - self._began, 2),
+            "coordinator_cpu_s": round(self._own() - self._began, 2),
             "peak_memory_mb": peak_memory_mb(),
         }
+
+    def _own(self) -> float:
+        """CPU-seconds of this process that no worker's task took."""
+        return time.process_time() - self._crew.inline_cpu_s
 
     @staticmethod
     def _cpu() -> float:
         return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
-def write(
-    folder: Path, tallies: dict[str, Tally], clock: Clock, tokenizer: dict[str, Any], found: dict[str, Any]
-) -> None:
-    """Write the three reports into a corpus folder; `found` holds what concerns all sources."""
-    peaks = {
-        phase: max(tally.peaks.get(phase, 0) for tally in tallies.values())
-        for tally in tallies.values()
-        for phase in tally.peaks
-    }
+def write(folder: Path, tallies: dict[str, Tally], clock: Clock, found: dict[str, Any]) -> None:
+    """Write the three reports into a corpus folder; `found` holds what concerns all sources, `tokenizer` among it."""
+    peaks = clock.crew_peaks | clock.peaks
     report = {
         "sources": {name: tally.summary() for name, tally in tallies.items()},
         **found,
         "licence": terms(licence for tally in tallies.values() for licence in tally.licences),
-        "tokenizer": tokenizer,
         "versions": {name: _version(name) for name in _PACKAGES},
         **clock.summary(),
-        "peak_memory_mb_by_the_end_of": {**peaks, **clock.peaks},
+        "peak_memory_mb_by_the_end_of": peaks,
     }
     report["peak_memory_mb"] = max(report["peak_memory_mb"], *peaks.values())
     files.write_json(folder / "report.json", report)

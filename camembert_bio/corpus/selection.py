@@ -2,7 +2,7 @@
 
 Each decision is made bucket by bucket, so that a worker's memory depends on the bucket and not on the corpus: 90 bytes
 a document and 100 a sentence of one bucket. The coordinator keeps for all documents one byte each, and the pairs of
-near-duplicates (250 bytes a document that has one).
+near-duplicates (about 1.2 KB a document that has one, at the peak).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from camembert_bio.corpus.gathering import Signatures, bucket_rows, group_file
 from camembert_bio.corpus.layout import COPIES, SENTENCES, layout_of
 from camembert_bio.corpus.partitions import I64, U64, read_bucket, write_rows
 from camembert_bio.corpus.sentences import Occurrences
-from camembert_bio.corpus.work import Job, read_arrays, write_arrays, write_bytes
+from camembert_bio.corpus.work import Job, read_arrays, readable, write_arrays, write_bytes
 from camembert_bio.corpus.workers import Workers
 
 KEPT, DUPLICATE, CONTAMINATED, NEAR = range(4)
@@ -59,10 +59,11 @@ def select(job: Job, workers: Workers) -> None:
 
 def fates(job: Job, documents: npt.NDArray[np.integer] | slice, stage: str = _FINAL) -> Fates:
     """The fates of some documents, [N], without reading those of the others."""
-    path = _fates(job, stage)
-    if not path.stat().st_size:
+    num_documents = layout_of(job).num_documents
+    if not num_documents:
         return np.empty(0, np.uint8)
-    return np.array(np.memmap(path, np.uint8, "r")[documents])
+    with readable(_fates(job, stage)):
+        return np.array(np.memmap(_fates(job, stage), np.uint8, "r", shape=(num_documents,))[documents])
 
 
 def find_copies(job: Job, bucket: int) -> int:

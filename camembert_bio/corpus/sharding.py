@@ -1,7 +1,8 @@
 """The last phase: tokens to shards of a bounded size, cut by the coordinator and written by the workers.
 
 A shard holds at most `shard_bytes` bytes of tokens and `MAX_DOCUMENTS` documents, or one document. Memory: of the
-coordinator a few bytes a shard; of a worker one shard, and a block of tokens.
+coordinator a few bytes a shard; of a worker one shard and a block of tokens; then, to count windows, the
+shard and two bytes a token.
 """
 
 from __future__ import annotations
@@ -85,6 +86,14 @@ def cuts(job: Job, source: int, split: str, dtype: np.dtype[np.unsignedinteger])
 
 def write(job: Job, folder: Path, dtype: np.dtype[np.unsignedinteger], cut: Cut) -> Written:
     """Write one shard below a corpus folder that has its vocabulary."""
+    path = folder / cut.path
+    _write_tokens(job, path, dtype, cut)
+    entry = ShardEntry(cut.path, cut.documents, cut.tokens, path.stat().st_size, files.sha256_file(path))
+    return Written(cut, entry, *_windows(path, folder / VOCABULARY))
+
+
+def _write_tokens(job: Job, path: Path, dtype: np.dtype[np.unsignedinteger], cut: Cut) -> None:
+    """Collect the tokens of a shard from its blocks, and write them."""
     tokens = np.empty(cut.tokens, dtype)
     doc_ids: list[str] = []
     offsets = [np.zeros(1, np.int64)]
@@ -101,10 +110,7 @@ def write(job: Job, folder: Path, dtype: np.dtype[np.unsignedinteger], cut: Cut)
             tokens[filled:stop] = flat[bounds[row] : bounds[row + 1]]
             filled = stop
         offsets.append(ends)
-    path = folder / cut.path
     write_tokens(path, doc_ids, tokens, np.concatenate(offsets))
-    entry = ShardEntry(cut.path, cut.documents, cut.tokens, path.stat().st_size, files.sha256_file(path))
-    return Written(cut, entry, *_windows(path, folder / VOCABULARY))
 
 
 def _windows(path: Path, vocabulary: Path) -> tuple[int, int]:

@@ -13,9 +13,6 @@ from camembert_bio.corpus.work import Job, blocks
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 
-_READ, _TEXTS, _TOKENISE = "read", "rebuild", "tokenise"
-"""What the workers do, in the two parts after which their memory is noted."""
-
 
 def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
     """The counts of each source, by name; those of tokens only when all blocks are `tokenised`."""
@@ -38,15 +35,12 @@ def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
         tally.licences.update(kept["licences"])
         tally.num_words += kept["words"]
         tally.num_characters += kept["characters"]
-        tally.peak(_READ, read["peak_memory_mb"])
-        tally.peak(_TEXTS, kept["peak_memory_mb"])
         if tokenised:
             tokens = config.read_json(job.path(TOKENS, block, ".json"))
             tally.num_tokens += tokens["tokens"]
             tally.num_unknown += tokens["unknown"]
             tally.num_single += tokens["single"]
             tally.lengths.update(tokens["lengths"])
-            tally.peak(_TOKENISE, tokens["peak_memory_mb"])
     return {source.name: tally for source, tally in zip(job.recipe.sources, found, strict=True)}
 
 

@@ -1,6 +1,6 @@
 """The work folder of a build: what each finished task left, so that a build that was stopped goes on.
 
-    .work-NAME/ build.json  lock  tokenizer/  layout.npz  fates-*.npy
+    .work-NAME/ build.json  lock  tokenizer/  layout.npz  fates-*
         read/0-00000-000012.arrow  .npz  .json     source 0, part 0, block 12: documents, hashes, counts
         hashes/00003.keys  .bands  ...  .done      group 3 of blocks: its hashes, bucket by bucket (`partitions`)
         copies/00007.npz  sentences/00007.rows     bucket 7: documents and sentences to leave out
@@ -16,11 +16,12 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import platform
 import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,14 @@ from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.errors import RunError, UserError
 
 _BUILD = "build.json"
+_PREFIX = ".work-"
+_ASIDE = ".tmp-"
+
+
+_LIBRARIES = (
+    *("numpy", "pyarrow", "sentencepiece", "tokenizers", "transformers", "datasets", "lxml"),
+    *("rensa", "xxhash", "ftfy", "py3langid", "zstandard"),
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,8 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
                 if path.name != "lock":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             files.write_json(record, {"build": digest})
+        for left in folder.glob(f"**/{_ASIDE}*"):  # by a kill while it was written
+            left.unlink()
         for phase in ("read", "hashes", "copies", "sentences", "kept", "tokens"):
             (folder / phase).mkdir(exist_ok=True)
         try:
@@ -110,14 +121,15 @@ def remove_work_folder(recipe: Prepare) -> None:
 
 
 def _folder(recipe: Prepare) -> Path:
-    return recipe.output.with_name(f".work-{recipe.output.name}")
+    return recipe.output.with_name(f"{_PREFIX}{recipe.output.name}")
 
 
 def _code() -> dict[str, str]:
     """What the files of a work folder depend on besides the build: this package's code, and libraries' versions."""
-    code = {path.name: files.sha256_file(path) for path in sorted(Path(__file__).parent.rglob("*.py"))}
-    libraries = ("numpy", "pyarrow", "sentencepiece", "rensa", "xxhash", "ftfy", "py3langid")
-    return code | {name: metadata.version(name) for name in libraries}
+    package = Path(__file__).parents[1]
+    paths = [*package.glob("*.py"), *package.glob("corpus/**/*.py"), *package.glob("shards/*.py")]
+    code = {path.relative_to(package).as_posix(): files.sha256_file(path) for path in sorted(paths)}
+    return code | {name: metadata.version(name) for name in _LIBRARIES} | {"python": platform.python_version()}
 
 
 def write_table(path: Path, columns: dict[str, pa.Array]) -> None:
@@ -159,10 +171,9 @@ def readable(path: Path) -> Iterator[None]:
     """A file of the work folder that cannot be read as it was written, as one message."""
     try:
         yield
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
-        raise RunError(
-            f"{path} cannot be read again ({type(error).__name__}); remove {path.parent.parent} and run prepare again"
-        ) from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
+        folder = next((parent for parent in path.parents if parent.name.startswith(_PREFIX)), path)
+        raise RunError(f"{path} is damaged ({type(error).__name__}); remove {folder} and run prepare again") from None
 
 
 def write_bytes(path: Path, parts: Sequence[bytes | memoryview]) -> None:
@@ -171,8 +182,13 @@ def write_bytes(path: Path, parts: Sequence[bytes | memoryview]) -> None:
     Without a flush to the disk: after a power cut the build is made anew, after a kill it goes on.
     """
     # A rank of a job that lost its coordinator may still write the same file.
-    aside = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
-    with open(aside, "wb") as file:
-        for part in parts:
-            file.write(part)
-    aside.replace(path)
+    aside = path.with_name(f"{_ASIDE}{secrets.token_hex(4)}-{path.name}")
+    try:
+        with open(aside, "wb") as file:
+            for part in parts:
+                file.write(part)
+        aside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise

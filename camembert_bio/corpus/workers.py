@@ -9,8 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
@@ -20,9 +22,11 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from camembert_bio import log
+from camembert_bio.corpus.memory import peak_memory_mb
 from camembert_bio.errors import RunError
 
 Result = TypeVar("Result")
+Measured = tuple[Result, float, int]
 
 STOP = "stop"
 """File in the work folder that asks tasks to return at their next block."""
@@ -36,6 +40,15 @@ class Workers:
     def __init__(self, executor: Any, num: int, stop: Path) -> None:
         # A concurrent.futures.Executor or MPI's, which is one in all but type; None: this process.
         self._executor, self.num, self._stop = executor, num, stop
+        self.cpu_s: defaultdict[str, float] = defaultdict(float)
+        """CPU-seconds of the tasks run so far, by title."""
+        self.peaks_mb: dict[str, int] = {}
+        """The largest memory of a process that ran one, by title, since the process began."""
+
+    @property
+    def inline_cpu_s(self) -> float:
+        """CPU-seconds of the tasks that this very process ran."""
+        return sum(self.cpu_s.values()) if self._executor is None else 0.0
 
     def run(self, title: str, task: Callable[..., Result], calls: Sequence[tuple[Any, ...]]) -> list[Result]:
         """The results of `task(*arguments)` for each call, in the calls' order; a bar on a terminal.
@@ -44,11 +57,13 @@ class Workers:
         """
         with tqdm(total=len(calls), desc=title, leave=False, disable=not log.terminal()) as bar:
             if self._executor is None:
-                return [_advance(bar, task(*arguments)) for arguments in calls]
-            futures: list[Future[Result]] = [self._executor.submit(task, *arguments) for arguments in calls]
+                return [self._done(bar, title, _measured(task, arguments)) for arguments in calls]
+            futures = [self._executor.submit(_measured, task, arguments) for arguments in calls]
+            numbers = {future: number for number, future in enumerate(futures)}
+            results: dict[int, Result] = {}
             try:
                 for future in as_completed(futures):
-                    _advance(bar, future.result())
+                    results[numbers[future]] = self._done(bar, title, future.result())
             except BaseException as error:
                 with suppress(OSError):  # a full disk must not hide what happened
                     self._stop.touch()
@@ -59,7 +74,14 @@ class Workers:
                         "with a lower num_workers it needs less memory"
                     ) from None
                 raise
-            return [future.result() for future in futures]
+            return [results[number] for number in range(len(calls))]
+
+    def _done(self, bar: Any, title: str, measured: Measured[Result]) -> Result:
+        result, cpu_s, peak_mb = measured
+        self.cpu_s[title] += cpu_s
+        self.peaks_mb[title] = max(peak_mb, self.peaks_mb.get(title, 0))
+        bar.update()
+        return result
 
 
 def world_size() -> int:
@@ -125,9 +147,11 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _advance(bar: Any, result: Result) -> Result:
-    bar.update()
-    return result
+def _measured(task: Callable[..., Result], arguments: tuple[Any, ...]) -> Measured[Result]:
+    """A task's result, its CPU-seconds, and the largest memory of the process so far in MB."""
+    began = time.process_time()
+    result = task(*arguments)
+    return result, time.process_time() - began, peak_memory_mb()
 
 
 def _end_with_parent() -> None:

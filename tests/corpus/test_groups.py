@@ -10,10 +10,10 @@ import pytest
 
 from camembert_bio import config
 from camembert_bio.corpus import documents, layout
-from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.build import _lanes, prepare
 from camembert_bio.corpus.readers import blocks
 from camembert_bio.corpus.recipe import Prepare
-from camembert_bio.corpus.work import Block
+from camembert_bio.corpus.work import Block, Job, write_counts
 from camembert_bio.samples.corpus import write_corpus
 from camembert_bio.samples.ner import write_ner
 from tests.corpus.test_build import content
@@ -51,12 +51,45 @@ def test_blocks_parts_groups_and_buckets_of_any_size_give_the_same_bytes(
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 20_000)
     monkeypatch.setattr(documents, "_PART_BYTES", 50_000)
     monkeypatch.setattr(layout, "_GROUPS", 5)
-    monkeypatch.setattr(layout, "_CHARACTERS_A_BUCKET", 20_000)
+    monkeypatch.setattr(layout, "_ROWS_A_BUCKET", 200)
     monkeypatch.setattr("camembert_bio.corpus.build.lay_out", lambda job: found.append(lay_out(job)) or found[-1])
     assert build(tmp_path, "many", sources) == expected
     (made,) = found
     assert made.group_size > 1 and made.num_groups >= 3 and made.num_buckets >= 5
     assert {block.part for block in made.blocks} >= {0, 1, 2}
+
+
+def test_few_large_files_are_shared_and_many_are_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, num_files in (("one", 1), ("many", 64)):
+        (tmp_path / name).mkdir()
+        for number in range(num_files):
+            (tmp_path / name / f"{number:02d}.txt").write_text("Le patient va bien.")
+    monkeypatch.setattr(documents, "_PART_BYTES", 1)
+    values = {
+        "output": str(tmp_path / "out"),
+        "sources": [{"name": name, "path": str(tmp_path / name), "licence": "MIT"} for name in ("one", "many")],
+        "tokenizer": {"train": {}},
+    }
+    job = Job(config.build(Prepare, values), tmp_path, "")
+    for num_workers, of_one, of_many in ((1, 1, 64), (16, 16, 64), (200, 200, 256)):
+        calls = list(_lanes(job, num_workers))
+        assert [sum(call[1] == source for call in calls) for source in (0, 1)] == [of_one, of_many]
+        assert all(len(paths) == 1 and 0 <= lane < num_lanes for _, _, _, paths, lane, num_lanes in calls)
+
+
+def test_many_short_documents_make_many_buckets_and_small_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "read").mkdir()
+    monkeypatch.setattr(layout, "_GROUPS", 2)
+    job = Job(
+        config.build(Prepare, {"output": "o", "sources": [], "tokenizer": {"train": {}}} | _SOURCES), tmp_path, "short"
+    )
+    for number in range(40):
+        rows = {"documents": 60_000, "sentences": 60_000, "bands": 21 * 60_000}
+        write_counts(job.path("read", Block(0, 0, number), ".json"), {"num_documents": 60_000, "num_rows": rows})
+    made = layout.lay_out(job)
+    assert made.num_buckets == 1 + 40 * 21 * 60_000 // (1 << 20) and made.group_size == 3
 
 
 def test_a_layout_covers_the_corpus_once() -> None:

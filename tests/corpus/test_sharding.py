@@ -33,7 +33,10 @@ def job_of(folder: Path, blocks: list[list[tuple[int, bool]]], shard_bytes: int)
         (folder / phase).mkdir(parents=True)
     for number, documents in enumerate(blocks):
         block = Block(0, 0, number)
-        write_counts(job.path(READ, block, ".json"), {"num_documents": len(documents), "num_characters": 1})
+        write_counts(
+            job.path(READ, block, ".json"),
+            {"num_documents": len(documents), "num_rows": {"documents": len(documents), "sentences": 0, "bands": 0}},
+        )
         lengths = np.array([length for length, _ in documents], np.int64)
         ids = [np.arange(length, dtype=DTYPE) + 7 + number for length in lengths.tolist()]
         offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))))
