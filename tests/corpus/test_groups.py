@@ -82,9 +82,8 @@ def test_many_short_documents_make_many_buckets_and_small_groups(
 ) -> None:
     (tmp_path / "read").mkdir()
     monkeypatch.setattr(layout, "_GROUPS", 2)
-    job = Job(
-        config.build(Prepare, {"output": "o", "sources": [], "tokenizer": {"train": {}}} | _SOURCES), tmp_path, "short"
-    )
+    values = {"output": "o", "tokenizer": {"train": {}}, "sources": [{"name": "a", "path": "a", "licence": "MIT"}]}
+    job = Job(config.build(Prepare, values), tmp_path, "short")
     for number in range(40):
         rows = {"documents": 60_000, "sentences": 60_000, "bands": 21 * 60_000}
         write_counts(job.path("read", Block(0, 0, number), ".json"), {"num_documents": 60_000, "num_rows": rows})
