@@ -11,7 +11,7 @@ from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.data.order import accumulation_steps
 from camembert_bio.evaluation.recipe import Finetune, paper_protocol, protocol
 from camembert_bio.pretrain.recipe import Pretrain
-from camembert_bio.pretrain.schedule import num_steps
+from camembert_bio.pretrain.schedule import num_steps, num_tokens
 
 SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
 SHIPPED = sorted(Path(str(resources.files("camembert_bio") / "recipes")).glob("*.yaml"))
@@ -58,6 +58,20 @@ def test_finetuning_has_the_published_protocol():
     assert {task.name for task in recipe.tasks} == {"EMEA", "MEDLINE", "E3C"}
     e3c = next(task for task in recipe.tasks if task.name == "E3C")
     assert (e3c.train.name, e3c.test.name, e3c.validation_fraction) == ("layer2", "layer1", 0.1)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED if path.stem not in (PUBLISHED, "demo")])
+def test_each_recipe_says_what_it_costs(name):
+    comment = config.find_recipe(name).read_text(encoding="utf-8").split("\npretrain:")[0]
+    assert re.search(r"^# Cost: .*\d", comment, re.MULTILINE), comment
+
+
+def test_the_faster_recipes_have_the_published_number_of_tokens():
+    published = config.load_recipe(PUBLISHED, "pretrain", SECTIONS)
+    for name in ("camembert_bio_fast", "clm_detour"):
+        assert num_tokens(config.load_recipe(name, "pretrain", SECTIONS)) == pytest.approx(
+            num_tokens(published), rel=1e-3
+        )
 
 
 NOT_STATED = (

@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -108,7 +108,7 @@ class Loader:
         """The rank's micro-batches of a step, in the order in which they are accumulated."""
         return self._make(step, next(self.samples(step, 1)))
 
-    def iterate(self, first_step: int) -> Iterator[list[Batch]]:
+    def iterate(self, first_step: int) -> Generator[list[Batch]]:
         """`batch(first_step)`, `batch(first_step + 1)`, ... without end, made ahead in threads.
 
         Closing the iterator ends the threads.

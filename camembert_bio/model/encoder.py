@@ -28,9 +28,11 @@ _LAYOUT: Mapping[str, Any] = {
 _REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AssertionError, StrictDataclassError)
 
 
-def new_encoder(path: Path | None, shape: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
+def new_encoder(
+    path: Path | None, attention_dropout: float | None, shape: Mapping[str, Any], vocab_size: int, seed: int
+) -> Any:
     """The encoder that a run starts from: a folder's, or new weights of a shape."""
-    return load_encoder(path) if path is not None else build_encoder(shape, vocab_size, seed)
+    return load_encoder(path, attention_dropout) if path is not None else build_encoder(shape, vocab_size, seed)
 
 
 def build_encoder(shape: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
@@ -49,13 +51,15 @@ def build_encoder(shape: Mapping[str, Any], vocab_size: int, seed: int) -> Any:
     return model
 
 
-def load_encoder(folder: Path) -> Any:
+def load_encoder(folder: Path, attention_dropout: float | None = None) -> Any:
     """A masked-LM encoder from a transformers folder, in fp32, without the network or code of the folder's own.
 
+    `attention_dropout` replaces the folder's dropout of attention weights.
     Raises `UserError` when the folder holds no such model, or one whose attention is not known to
     stay inside a segment, or whose masked-LM head is missing.
     """
-    _check_type(folder)
+    model_type = _check_type(folder)
+    changes = {} if attention_dropout is None else {FAMILIES[model_type].attention_dropout: attention_dropout}
     packed_attention.register()
     try:
         model, report = AutoModelForMaskedLM.from_pretrained(
@@ -65,6 +69,7 @@ def load_encoder(folder: Path) -> Any:
             attn_implementation=packed_attention.NAME,
             dtype=torch.float32,
             output_loading_info=True,
+            **changes,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"model.path {folder} cannot be loaded ({_reason(error)})") from error
@@ -74,8 +79,8 @@ def load_encoder(folder: Path) -> Any:
     return model
 
 
-def _check_type(folder: Path) -> None:
-    """Refuse, before anything is loaded, a folder of no model, of a type without proof, or of a decoder."""
+def _check_type(folder: Path) -> str:
+    """The type; refuses, before anything is loaded, a folder of no model, of a type without proof, or of a decoder."""
     if not (folder / "config.json").is_file():
         raise UserError(f"model.path {folder} has no config.json; give a transformers model folder")
     # Read here, for transformers asks on the console whether to run the code of a type that it does not know.
@@ -93,6 +98,7 @@ def _check_type(folder: Path) -> None:
             f"model.path {folder}: config.json sets is_decoder, so that transformers lets a token see those before it "
             "alone; give an encoder"
         )
+    return str(config.model_type)
 
 
 def rebuild_encoder(config_file: Path) -> Any:

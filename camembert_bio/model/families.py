@@ -20,6 +20,8 @@ class Family:
     """The modules beside the encoder that give logits, applied one after the other."""
     counts_from_padding: bool
     """Whether the first position is `pad_token_id + 1`, and not 0."""
+    attention_dropout: str = "attention_probs_dropout_prob"
+    """The configuration's name for the dropout of attention weights."""
 
 
 _ROBERTA = Family(head=("lm_head",), counts_from_padding=True)
@@ -29,7 +31,7 @@ FAMILIES = {
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "bert": Family(head=("cls",), counts_from_padding=False),
-    "modernbert": Family(head=("head", "decoder"), counts_from_padding=False),
+    "modernbert": Family(head=("head", "decoder"), counts_from_padding=False, attention_dropout="attention_dropout"),
 }
 """By transformers' `model_type`."""
 

@@ -152,6 +152,37 @@ def newest_valid(run: Path) -> Path:
     )
 
 
+def find(run: Path, step: int | None) -> Path:
+    """The checkpoint of a step, its hashes checked, or the newest whose hashes agree.
+
+    Raises `UserError` when the step has none, or a damaged one; what `newest_valid` raises.
+    """
+    if step is None:
+        return newest_valid(run)
+    found = path_of(run, step)
+    if not found.is_dir():
+        kept = ", ".join(str(read_state(path)["step"]) for path in complete(run)) or "none"
+        raise UserError(f"{run} has no checkpoint of step {step}; kept steps: {kept}")
+    if problem := problem_of(found):
+        raise UserError(f"checkpoint of step {step} is damaged: {problem}; choose another step")
+    return found
+
+
+def find_last(run: Path, step: int | None, count: int) -> list[Path]:
+    """`count` checkpoints with their hashes checked, oldest first, the last of them that which `find` finds.
+
+    Raises `UserError` when the run keeps too few, and what `find` raises.
+    """
+    last = find(run, step)
+    steps = [read_state(path)["step"] for path in complete(run) if path.name <= last.name]
+    if len(steps) < count:
+        raise UserError(
+            f"{run} keeps {len(steps)} checkpoints up to step {steps[-1]}, and {count} are to be averaged; ask for "
+            f"{len(steps)} at most, and give the next run a higher checkpoint.keep"
+        )
+    return [find(run, earlier) for earlier in steps[-count:-1]] + [last]
+
+
 def choose(run: Path) -> Path:
     """The newest checkpoint that verifies on every node; damaged ones are set aside. Collective.
 

@@ -1,4 +1,4 @@
-"""The DeepSpeed engine: it owns accumulation, precision, ZeRO and clipping; we own loss scale and rate."""
+"""The DeepSpeed engine: it owns precision, ZeRO and clipping; we own the loss's scale, accumulation and rate."""
 
 from __future__ import annotations
 
@@ -8,54 +8,19 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from camembert_bio import config, ranks
+from camembert_bio import ranks
 from camembert_bio.data.batch import Batch
-from camembert_bio.data.order import accumulation_steps
-from camembert_bio.errors import Mistakes, UserError, nearest
+from camembert_bio.errors import UserError
 from camembert_bio.model.objective import PackedLM
-from camembert_bio.model.parameters import decay_groups
-from camembert_bio.pretrain import optimizer_state
+from camembert_bio.pretrain import optimizer_state, optimizers
+from camembert_bio.pretrain.loss_scale import LossScale
 from camembert_bio.pretrain.recipe import Pretrain
-
-# What the recipe owns; a ds_config that sets one of these would give a value two homes.
-RECIPE_OWNS = {
-    "train_batch_size": "global_batch_size",
-    "train_micro_batch_size_per_gpu": "micro_batch_size",
-    "gradient_accumulation_steps": "global_batch_size and micro_batch_size",
-    "optimizer": "optimizer",
-    "scheduler": "schedule",
-    "gradient_clipping": "optimizer.gradient_clipping",
-    "bf16": "precision",
-    "fp16": "precision",
-    "torch_autocast": "precision",
-    "data_types": "precision",
-}
-
-
-def read_ds_config(name: str) -> dict[str, Any]:
-    """A DeepSpeed configuration by path, or by the name of one that the package ships.
-
-    Raises `UserError` when it is not found, or with all that it sets of what the recipe owns.
-    """
-    path = Path(name)
-    if not path.is_file():
-        shipped = Path(str(resources.files("camembert_bio"))) / "ds_configs"
-        known = sorted(file.stem for file in shipped.glob("*.json"))
-        if name not in known:
-            raise UserError(f"ds_config {name!r} is neither a file nor shipped ({nearest(name, known)})")
-        path = shipped / f"{name}.json"
-    values = config.read_json(path)
-    mistakes = Mistakes()
-    for key in sorted(values.keys() & RECIPE_OWNS.keys()):
-        mistakes.messages.append(f"{path} sets {key!r}, which belongs to the recipe's {RECIPE_OWNS[key]}; remove it")
-    mistakes.raise_any("the ds_config sets what the recipe owns:")
-    return values
+from camembert_bio.pretrain.settings import engine_settings
+from camembert_bio.pretrain.stable_adamw import StableAdamW, lay_out
 
 
 def init_distributed() -> None:
@@ -84,27 +49,54 @@ def leave_distributed() -> None:
         torch.distributed.destroy_process_group()
 
 
+def on_accelerator() -> bool:
+    """Whether this rank computes on a device with a memory of its own, and not on the CPU."""
+    from deepspeed.accelerator import get_accelerator
+
+    return str(get_accelerator().device_name()) != "cpu"
+
+
+def check_device(precision: str) -> None:
+    """Raise `UserError` when this rank's device does not compute in a precision."""
+    from deepspeed.accelerator import get_accelerator
+
+    device = get_accelerator()
+    supported = {"fp16": device.is_fp16_supported, "bf16": device.is_bf16_supported}
+    if precision in supported and not supported[precision]():
+        others = [name for name in supported if supported[name]()]
+        raise UserError(
+            f"precision {precision} is not supported by this device ({device.device_name()}); "
+            f"use {' or '.join([*others, 'fp32'])}"
+        )
+
+
 class Engine:
     """A DeepSpeed engine around the objective. Every method is collective."""
 
     def __init__(self, recipe: Pretrain, encoder: Any) -> None:
         import deepspeed
+        from deepspeed.accelerator import get_accelerator
 
-        self.accumulation = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, ranks.world_size())
         self._seed = recipe.seed
-        settings = engine_settings(recipe, self.accumulation)
+        settings = engine_settings(recipe)
+        if recipe.activation_checkpointing:
+            encoder.gradient_checkpointing_enable({"use_reentrant": False})
         objective = PackedLM(encoder)
-        optimizer = torch.optim.AdamW(
-            decay_groups(objective, recipe.optimizer.weight_decay),
-            lr=recipe.optimizer.learning_rate,
-            betas=recipe.optimizer.betas,
-            eps=recipe.optimizer.epsilon,
-            # 4.3 times cheaper than the foreach variant on CPU.
-            fused=True,
-        )
+        optimizer = optimizers.build(recipe.optimizer, objective)
+        if recipe.optimizer.kind == "muon" and not recipe.compile and not on_accelerator():
+            torch.compiler.set_stance("force_eager")  # DeepSpeed would compile it: a minute, and g++ needed
         self.deepspeed, *_ = deepspeed.initialize(model=objective, optimizer=optimizer, config=settings)
         self.device = self.deepspeed.device
         optimizer_state.create(self.deepspeed)
+        if isinstance(optimizer, StableAdamW):
+            lay_out(optimizer, self.deepspeed)
+        if recipe.compile:
+            # By phase and by mode there is a graph for fixed shapes and one for others; over the limit of 8
+            # torch would go on uncompiled.
+            torch._dynamo.config.recompile_limit = 64
+            self.deepspeed.compile(backend=get_accelerator().get_compile_backend())
+        fp16 = recipe.precision == "fp16"
+        self.loss_scale = LossScale(self.deepspeed.optimizer.loss_scaler) if fp16 else None
 
     def sum_over_ranks(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all ranks, in float64."""
@@ -118,23 +110,37 @@ class Engine:
         """One optimizer step. Returns (this rank's summed loss in nats, gradient norm before clipping).
 
         `num_targets` is the step's number of predicted tokens over all ranks and micro-batches.
-        DeepSpeed divides by accumulation and averages over ranks; the scale undoes both, so that the
-        gradient is that of the mean over the step's predicted tokens.
+        DeepSpeed averages gradients over ranks; the scale undoes it, so that the gradient is that of the
+        mean over the step's predicted tokens. The number of micro-batches may change from step to step.
+        In fp16 a step whose gradients overflow is tried again at half the loss scale, so that a step that
+        was taken is an update, and no batch is passed over.
+
+        Raises `DoNotRequeueError` on every rank when the loss scale can fall no further.
         """
         self.deepspeed.train()
-        _seed_dropout(self._seed, step)
         for group in self.deepspeed.optimizer.param_groups:
-            group["lr"] = learning_rate
-        scale = self.accumulation * ranks.world_size() / max(1.0, num_targets)
+            group["lr"] = learning_rate * group["lr_ratio"]
+        while True:
+            scale = self.loss_scale.value if self.loss_scale is not None else 1.0
+            loss, norm = self._try_step(step, micro_batches, num_targets)
+            applied = self.loss_scale is None or self.deepspeed.was_step_applied()
+            if self.loss_scale is not None:
+                self.loss_scale.count(scale, applied)
+            if applied:
+                return loss, norm
+
+    def _try_step(self, step: int, micro_batches: Sequence[Batch], num_targets: float) -> tuple[float, float]:
+        """What `train_step` says, for one loss scale."""
+        _seed_dropout(self._seed, step)
+        scale = ranks.world_size() / max(1.0, num_targets)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        norm = math.nan
-        for batch in micro_batches:
+        for left, batch in zip(reversed(range(len(micro_batches))), micro_batches, strict=True):
+            self.deepspeed.set_gradient_accumulation_boundary(left == 0)
             loss = self._forward(batch)
             self.deepspeed.backward(loss * scale)
             total += loss.detach()
-            if self.deepspeed.zero_optimization_stage() == 0 and self.deepspeed.is_gradient_accumulation_boundary():
-                norm = self._plain_gradient_norm()
-            self.deepspeed.step()
+        norm = self._plain_gradient_norm() if self.deepspeed.zero_optimization_stage() == 0 else math.nan
+        self.deepspeed.step()
         if self.deepspeed.zero_optimization_stage() > 0:
             norm = float(self.deepspeed.get_global_grad_norm())
         return float(total), norm
@@ -161,29 +167,6 @@ class Engine:
         """L2 norm over all gradients; stage 0 has them whole on every rank, averaged."""
         gradients = [p.grad for p in self.deepspeed.module.parameters() if p.grad is not None]
         return float(torch.nn.utils.get_total_norm(gradients))
-
-
-def engine_settings(recipe: Pretrain, accumulation: int) -> dict[str, Any]:
-    """The ds_config with what the recipe owns filled in.
-
-    Raises `UserError` on a ds_config that is missing, sets what the recipe owns, or does not go
-    with the precision.
-    """
-    settings = read_ds_config(recipe.ds_config)
-    if recipe.precision == "bf16":
-        if settings.get("zero_optimization", {}).get("stage", 0) == 0:
-            raise UserError("precision bf16 needs fp32 masters, which ZeRO stage 0 has not; use ds_config zero1")
-        settings |= {"bf16": {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}}
-    return settings | {
-        "train_batch_size": recipe.global_batch_size,
-        "train_micro_batch_size_per_gpu": recipe.micro_batch_size,
-        "gradient_accumulation_steps": accumulation,
-        "gradient_clipping": recipe.optimizer.gradient_clipping,
-        "steps_per_print": 1 << 62,
-        # torch's fused AdamW serves offloaded states too; DeepSpeed's own needs a compiler.
-        "zero_force_ds_cpu_optimizer": False,
-        "zero_allow_untested_optimizer": True,
-    }
 
 
 def _seed_dropout(seed: int, step: int) -> None:

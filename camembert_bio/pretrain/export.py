@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from camembert_bio import files
@@ -15,21 +16,21 @@ from camembert_bio.shards.manifest import TOKENIZER
 logger = logging.getLogger(__name__)
 
 
-def export(run: Path, output: Path, step: int | None = None) -> Path:
+def export(run: Path, output: Path, step: int | None = None, average: int = 1) -> Path:
     """Write the model of a run's newest valid checkpoint, or of `step`, to a new folder.
 
+    With `average`, its weights are the mean of those of so many checkpoints, that one the last.
     The folder holds `config.json`, `model.safetensors` and the tokenizer's files as transformers 4
-    and 5 both read them. The head is tied. Raises `UserError` when the run, the step or the
-    output is not fit.
+    and 5 both read them. The head is tied. Raises `UserError` when the run, the steps or the
+    output are not fit.
     """
-    if not run_folder.has_begun(run):
-        raise UserError(f"{run} is not a run folder: it has no {run_folder.RUN}")
+    run_folder.check_begun(run)
     if output.exists():
         raise UserError(f"output {output} exists; give a folder that does not, or remove it")
-    found = checkpoint.newest_valid(run) if step is None else _of_step(run, step)
+    found = checkpoint.find_last(run, step, average)
     encoders.quiet_transformers()
     encoder = encoders.rebuild_encoder(run / run_folder.MODEL_CONFIG)
-    checkpoint.load_into(encoder, checkpoint.read_model(found))
+    checkpoint.load_into(encoder, _mean(found))
     encoder.set_attn_implementation("sdpa")
     encoders.assert_tied(encoder)
     with files.atomic_folder(output) as aside:
@@ -38,16 +39,14 @@ def export(run: Path, output: Path, step: int | None = None) -> Path:
             if file.name != "config.json":  # the tokenizer's side alone
                 shutil.copyfile(file, aside / file.name)
         encoders.assert_tied(encoders.load_encoder(aside))
-    logger.info("exported step %d of %s to %s", checkpoint.read_state(found)["step"], run, output)
+    logger.info("exported %s of %s to %s", ", ".join(path.name for path in found), run, output)
     return output
 
 
-def _of_step(run: Path, step: int) -> Path:
-    """The checkpoint of one step, its hashes checked."""
-    found = checkpoint.path_of(run, step)
-    if not found.is_dir():
-        kept = ", ".join(path.name.split("-")[-1].lstrip("0") or "0" for path in checkpoint.complete(run)) or "none"
-        raise UserError(f"{run} has no checkpoint of step {step}; kept steps: {kept}")
-    if problem := checkpoint.problem_of(found):
-        raise UserError(f"checkpoint of step {step} is damaged: {problem}; choose another step")
-    return found
+def _mean(found: Sequence[Path]) -> checkpoint.Tensors:
+    """The masters of checkpoints by name, averaged."""
+    mean = checkpoint.read_model(found[0])
+    for number, path in enumerate(found[1:], start=2):
+        for name, value in checkpoint.read_model(path).items():
+            mean[name].add_(value - mean[name], alpha=1 / number)
+    return mean

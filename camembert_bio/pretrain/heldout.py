@@ -6,7 +6,7 @@ import logging
 import math
 
 from camembert_bio.pretrain.metrics import Metrics
-from camembert_bio.pretrain.schedule import tokens_per_step
+from camembert_bio.pretrain.schedule import tokens_before
 from camembert_bio.pretrain.setup import Run
 
 logger = logging.getLogger(__name__)
@@ -24,5 +24,5 @@ def evaluate(run: Run, metrics: Metrics | None) -> None:
     loss = loss_sum / max(1.0, total)
     if metrics is not None:
         scalars = {"heldout/loss": loss, "heldout/perplexity": math.exp(min(loss, 50.0))}
-        metrics.write(run.step, run.step * tokens_per_step(run.recipe), scalars)
+        metrics.write(run.step, tokens_before(run.recipe, run.step), scalars)
         logger.info("step %d  held-out loss %.4f  perplexity %.2f", run.step, loss, scalars["heldout/perplexity"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from typing import NamedTuple
 
 from camembert_bio import ranks
@@ -16,7 +18,7 @@ from camembert_bio.pretrain.engine import init_distributed
 from camembert_bio.pretrain.interval import Interval, Step
 from camembert_bio.pretrain.metrics import Metrics
 from camembert_bio.pretrain.recipe import Pretrain
-from camembert_bio.pretrain.schedule import learning_rate, num_steps, tokens_per_step
+from camembert_bio.pretrain.schedule import PlacedPhase, learning_rate, num_steps, phase_of, phases, tokens_before
 from camembert_bio.pretrain.setup import Run, set_up
 from camembert_bio.pretrain.stopping import StopRequests
 
@@ -50,7 +52,7 @@ def pretrain(recipe: Pretrain) -> int:
 def train(run: Run, metrics: Metrics | None) -> int:
     """Steps from `run.step` to the end: agree, step, log, evaluate, save. Collective."""
     recipe, total = run.recipe, num_steps(run.recipe)
-    batches = run.loader.iterate(run.step)
+    batches = _batches(run)
     seen = Interval()
     while run.step < total:
         with seen.timed(interval.DATA_WAIT):
@@ -75,6 +77,32 @@ def train(run: Run, metrics: Metrics | None) -> int:
         if run.step % recipe.checkpoint.every_steps == 0 or run.step == total:
             run.save()
     return EXIT_DONE
+
+
+def _batches(run: Run) -> Iterator[list[Batch]]:
+    """The micro-batches of each step from `run.step` to the end, those of a phase from its own loader."""
+    for phase, loader in zip(phases(run.recipe), run.loaders, strict=True):
+        left = phase.end_step - max(run.step, phase.first_step)
+        if left > 0:
+            _announce(run, phase)
+            with closing(loader.iterate(phase.end_step - left)) as batches:
+                yield from islice(batches, left)
+
+
+def _announce(run: Run, phase: PlacedPhase) -> None:
+    """One line a phase: what it reads, and how a step of it is laid out."""
+    accumulation = phase.global_batch_size // (phase.micro_batch_size * ranks.world_size())
+    logger.info(
+        "phase %d of %d, to step %d: %s, %d rank(s) x %d accumulation x %d windows of %d",
+        phase.number,
+        len(run.loaders),
+        phase.end_step,
+        phase.objective.kind,
+        ranks.world_size(),
+        accumulation,
+        phase.micro_batch_size,
+        phase.seq_length,
+    )
 
 
 class Agreed(NamedTuple):
@@ -106,14 +134,14 @@ def _step(run: Run, micro_batches: Sequence[Batch], num_targets: float) -> Step:
             f"step {run.step + 1}: loss {loss}, gradient norm {norm}: the run diverged; nothing was saved after step "
             f"{run.step}. Lower optimizer.learning_rate or lengthen the warm-up, in a new output"
         )
-    return Step(loss, num_targets, tokens_per_step(run.recipe), norm, rate)
+    return Step(loss, num_targets, phase_of(run.recipe, run.step).tokens_per_step, norm, rate)
 
 
 def _log(run: Run, seen: Interval, metrics: Metrics | None) -> None:
     """One point of the curves and one line."""
     if metrics is not None:
         scalars = seen.scalars()
-        metrics.write(run.step, run.step * tokens_per_step(run.recipe), scalars)
+        metrics.write(run.step, tokens_before(run.recipe, run.step), scalars)
         metrics.say(run.step, scalars)
 
 

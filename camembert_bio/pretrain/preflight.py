@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from camembert_bio import config
 from camembert_bio.data.order import Order, accumulation_steps
 from camembert_bio.data.room import check_group, check_room
-from camembert_bio.data.windows import load_windows
-from camembert_bio.errors import Mistakes
+from camembert_bio.data.windows import WindowTable, load_windows
+from camembert_bio.errors import Mistakes, raise_all
 from camembert_bio.model import encoder as encoders
 from camembert_bio.model.tokenizer import check_new_weights, check_tokenizer
+from camembert_bio.pretrain import branch as branches
 from camembert_bio.pretrain import run_folder
-from camembert_bio.pretrain.engine import engine_settings
-from camembert_bio.pretrain.recipe import Pretrain, Shape
-from camembert_bio.pretrain.schedule import num_steps, tokens_per_step
-from camembert_bio.shards.manifest import TRAIN, VALIDATION, Corpus, open_corpus, verify
+from camembert_bio.pretrain.recipe import Curve, Pretrain, Shape
+from camembert_bio.pretrain.schedule import num_steps, num_tokens, phases
+from camembert_bio.pretrain.settings import engine_settings
+from camembert_bio.shards.manifest import TOKENIZER, TRAIN, VALIDATION, Corpus, open_corpus, verify
 from camembert_bio.shards.words import check_marks_words
 
 
@@ -26,24 +28,29 @@ class Ready:
 
     corpus: Corpus
     encoder: Any
-    """With the weights that a new run starts from; of a run that has begun, its shape alone."""
-    order: Order
+    """With the weights that a new run starts from; of a run that has begun, or branches from one, its shape alone."""
+    orders: tuple[Order, ...]
+    """Of each phase."""
     num_heldout: int
     """Windows of the held-out split; 0 without one, and then nothing is evaluated."""
+    branch: Path | None
+    """The checkpoint that a new run goes on from, where it was to be verified."""
 
 
 def examine(recipe: Pretrain, world_size: int, begun: bool, verified: bool = False) -> Ready:
     """Make every check of a run on `world_size` ranks. Not collective; leaves only tables of windows in the corpus.
 
-    `begun` says whether the run is resumed, `verified` that the corpus was hashed already. Raises
+    `begun` says whether the run is resumed, `verified` that corpus and checkpoint were hashed already. Raises
     `UserError` with all mistakes at once, `RunError` when the corpus' files are not what its manifest says.
     """
     mistakes = Mistakes()
-    accumulation = 1
+    for sizes in dict.fromkeys((phase.global_batch_size, phase.micro_batch_size) for phase in phases(recipe)):
+        with mistakes.noted():
+            accumulation_steps(*sizes, world_size)
     with mistakes.noted():
-        accumulation = accumulation_steps(recipe.global_batch_size, recipe.micro_batch_size, world_size)
+        _check_warmups(recipe)
     with mistakes.noted():
-        engine_settings(recipe, accumulation)
+        engine_settings(recipe)
     with mistakes.noted():
         run_folder.check_free(recipe.output)
     with mistakes.noted():
@@ -51,7 +58,7 @@ def examine(recipe: Pretrain, world_size: int, begun: bool, verified: bool = Fal
         check_room(corpus, recipe.shuffle_shards)
         if not verified:
             verify(corpus)  # before windows are made of its shards: their table stays
-        ready = _examine_corpus(recipe, corpus, begun)
+        ready = _examine_corpus(recipe, corpus, begun, verified)
     mistakes.raise_any("the run cannot start:")
     return ready
 
@@ -64,65 +71,116 @@ def check(recipe: Pretrain, world_size: int) -> dict[str, Any]:
     encoders.quiet_transformers()
     begun = run_folder.has_begun(recipe.output)
     ready = examine(recipe, world_size, begun)
-    steps, windows = num_steps(recipe), ready.order.epoch_length
     return {
         "parameters": encoders.num_parameters(ready.encoder),
         "ranks": world_size,
-        "gradient_accumulation_steps": accumulation_steps(
-            recipe.global_batch_size, recipe.micro_batch_size, world_size
-        ),
-        "steps": steps,
-        "tokens": steps * tokens_per_step(recipe),
-        "windows_per_epoch": windows,
-        "epochs": round(steps * recipe.global_batch_size / windows, 3),
-        "window_fill": round(ready.order.table.fill, 4),
+        "steps": num_steps(recipe),
+        "tokens": num_tokens(recipe),
         "heldout_windows": min(ready.num_heldout, recipe.evaluation.max_windows),
         "resumes": begun,
+        "phases": [
+            {
+                "objective": phase.objective.kind,
+                "seq_length": phase.seq_length,
+                "gradient_accumulation_steps": accumulation_steps(
+                    phase.global_batch_size, phase.micro_batch_size, world_size
+                ),
+                "steps": phase.num_steps,
+                "tokens": phase.num_tokens,
+                "windows_per_epoch": order.epoch_length,
+                "epochs": round(phase.num_steps * phase.global_batch_size / order.epoch_length, 3),
+                "window_fill": round(order.table.fill, 4),
+            }
+            for phase, order in zip(phases(recipe), ready.orders, strict=True)
+        ],
     }
 
 
-def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool) -> Ready:
+def _check_warmups(recipe: Pretrain) -> None:
+    """Refuse a warm-up in tokens that is longer than what it belongs to."""
+    curves: list[tuple[str, Curve | None, int]] = [("run", recipe.schedule, num_tokens(recipe))]
+    curves += [(f"phase {phase.number}", phase.curve, phase.num_tokens) for phase in phases(recipe)]
+    mistakes = [
+        f"warmup_tokens {curve.warmup_tokens:,} are more than the {tokens:,} tokens of the {name}, so that the rate "
+        "never reaches its peak; use fewer"
+        for name, curve, tokens in curves
+        if curve is not None and curve.warmup_tokens is not None and curve.warmup_tokens > tokens
+    ]
+    raise_all("the learning rate:", mistakes)
+
+
+def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool, verified: bool) -> Ready:
     """The checks that need the corpus: of the model, the windows, the run that has begun."""
     mistakes = Mistakes()
     num_heldout = 0
     with mistakes.noted():
         encoder = _encoder(recipe, corpus, begun)
     with mistakes.noted():
-        if recipe.objective.whole_word:
+        if any(phase.objective.kind == "masked" and phase.objective.whole_word for phase in phases(recipe)):
             check_marks_words(corpus.vocabulary)
     with mistakes.noted():
-        order = Order(
-            load_windows(corpus, TRAIN, recipe.seq_length),
-            recipe.seed,
-            corpus.manifest.repeats(recipe.source_repeats),
-            recipe.global_batch_size,
-            shuffle_shards=recipe.shuffle_shards,
-        )
-        check_group(corpus, order)
+        orders = _orders(recipe, corpus)
     with mistakes.noted():
         if any(shard.tokens for _, shard in corpus.manifest.shards(VALIDATION)):
             num_heldout = len(load_windows(corpus, VALIDATION, recipe.seq_length))
+    branch = None
     with mistakes.noted():
         if begun:
             run_folder.check_same(recipe.output, recipe, corpus)
+        elif recipe.init_from is not None and not verified:
+            branch = branches.find(recipe)
     mistakes.raise_any(f"model and corpus {corpus.place}:")
-    return Ready(corpus, encoder, order, num_heldout)
+    return Ready(corpus, encoder, orders, num_heldout, branch)
+
+
+def _orders(recipe: Pretrain, corpus: Corpus) -> tuple[Order, ...]:
+    """The order of windows in each phase; windows are made once a length."""
+    mistakes = Mistakes()
+    tables: dict[int, WindowTable] = {}
+    for seq_length in {phase.seq_length for phase in phases(recipe)}:
+        with mistakes.noted():
+            tables[seq_length] = load_windows(corpus, TRAIN, seq_length)
+    mistakes.raise_any("windows:")
+    orders = tuple(
+        Order(
+            tables[phase.seq_length],
+            recipe.seed,
+            corpus.manifest.repeats(recipe.source_repeats),
+            phase.global_batch_size,
+            phase.first_step,
+            phase.first_sample,
+            recipe.shuffle_shards,
+        )
+        for phase in phases(recipe)
+    )
+    for order in orders:
+        check_group(corpus, order)
+    return orders
 
 
 def _encoder(recipe: Pretrain, corpus: Corpus, begun: bool) -> Any:
-    """The encoder that the run starts from, checked against the corpus; of one that has begun, its shape."""
+    """The encoder that the run starts from, checked against the corpus; `Ready` says when it is a shape alone."""
     if begun:
         return encoders.rebuild_encoder(recipe.output / run_folder.MODEL_CONFIG)
-    if recipe.model.path is None:
-        check_new_weights(corpus)
     vocab_size = len(corpus.vocabulary)
-    shape = config.to_dict(recipe.model.config or Shape())
-    encoder = encoders.new_encoder(recipe.model.path, shape, vocab_size, recipe.seed)
+    tokenizer = recipe.model.path
+    if recipe.init_from is not None:
+        run_folder.check_begun(recipe.init_from.run)
+        encoder = encoders.rebuild_encoder(recipe.init_from.run / run_folder.MODEL_CONFIG)
+        tokenizer = recipe.init_from.run / TOKENIZER
+    else:
+        if recipe.model.path is None:
+            check_new_weights(corpus)
+        shape = config.to_dict(recipe.model.config or Shape())
+        encoder = encoders.new_encoder(
+            recipe.model.path, recipe.model.attention_dropout, shape, vocab_size, recipe.seed
+        )
     mistakes = Mistakes()
+    longest = max(recipe.seq_length, *(phase.seq_length for phase in phases(recipe)))
     with mistakes.noted():
-        encoders.check_encoder(encoder, recipe.seq_length, vocab_size)
-    if recipe.model.path is not None:
+        encoders.check_encoder(encoder, longest, vocab_size)
+    if tokenizer is not None:
         with mistakes.noted():
-            check_tokenizer(recipe.model.path, corpus)
-    mistakes.raise_any(f"model.path {recipe.model.path} does not fit:")
+            check_tokenizer(tokenizer, corpus)
+    mistakes.raise_any("the model does not fit:")
     return encoder

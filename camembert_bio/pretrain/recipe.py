@@ -20,6 +20,9 @@ from camembert_bio.shards.recipe import Storage
 Positive = Annotated[int, Field(gt=0)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+MaskRate = Annotated[float, Field(gt=0, lt=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+SeqLength = Annotated[int, Field(gt=2, le=1 << 17)]
 Batch = Annotated[int, Field(gt=0, le=1 << 20)]
 
 
@@ -65,59 +68,148 @@ class Model:
     """Transformers folder of a masked LM (camembert-base to reproduce the paper)."""
     config: Shape | None = None
     """Without a path: what differs from camembert-base's shape, for new weights."""
+    attention_dropout: Share | None = None
+    """Dropout of attention weights in place of the folder's; with 0, CUDA uses variable-length attention."""
 
     def __post_init__(self) -> None:
         if self.path and self.config:
             raise ValueError("model.path and model.config exclude each other; keep one")
+        if self.attention_dropout is not None and not self.path:
+            raise ValueError("model.attention_dropout needs model.path; new weights have attention_probs_dropout_prob")
+
+
+@strict_fields
+@dataclass(frozen=True)
+class Branch:
+    """A checkpoint of another run, of which weights and optimizer's state go on in this one."""
+
+    run: Path
+    """Its run folder."""
+    step: Annotated[int, Field(ge=0)] | None = None
+    """Its step; none takes the newest checkpoint that verifies."""
 
 
 @strict_fields
 @dataclass(frozen=True)
 class Objective:
-    """Masked language modelling."""
+    """What is learnt: masked tokens, or at each position the token that follows."""
 
-    mlm_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    kind: Literal["masked", "causal"] = "masked"
+    """`causal` sees to the left alone, and has no use for the options below."""
+    mlm_probability: MaskRate = 0.15
     """Share of words chosen. Assumed: the paper gives none; CamemBERT used 0.15."""
+    final_mlm_probability: MaskRate | None = None
+    """Share at the last step of the phase, reached linearly in tokens; none keeps mlm_probability."""
     whole_word: bool = True
     """Choose whole words (stated in the paper), not single pieces."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "causal" and self.final_mlm_probability is not None:
+            raise ValueError("a causal objective masks nothing; remove final_mlm_probability")
 
 
 @strict_fields
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW; no decay on biases and LayerNorm."""
+    """AdamW or its kin; no decay on biases and norms."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
+    kind: Literal["adamw", "stableadamw", "muon"] = "adamw"
+    """`stableadamw` bounds the update of a parameter whose gradient outruns its second moment. `muon` makes the
+    momentum of the hidden matrices orthogonal (DeepSpeed's), and leaves all else to AdamW."""
+    learning_rate: PositiveFloat = 5e-5
     """Peak learning rate (stated)."""
     betas: tuple[Share, Share] = (0.9, 0.98)
     """Decay rates of the moments (stated)."""
-    epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    epsilon: PositiveFloat = 1e-6
     """Added to the root of the second moment. Assumed: RoBERTa's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decoupled weight decay. Assumed: RoBERTa's."""
     gradient_clipping: Annotated[float, Field(ge=0)] = 1.0
     """Largest L2 norm of the gradient; 0 clips nothing. Assumed."""
+    muon_learning_rate: PositiveFloat | None = None
+    """Of `muon`: peak rate of the hidden matrices, on another scale than AdamW's; 0.02 is usual."""
+    muon_momentum: Share = 0.95
+    """Of `muon`: decay rate of its momentum."""
+
+    def __post_init__(self) -> None:
+        if (self.kind == "muon") != (self.muon_learning_rate is not None):
+            raise ValueError("kind muon and muon_learning_rate need each other; give both or neither")
+        if self.kind == "muon" and self.gradient_clipping:
+            raise ValueError(
+                "gradient_clipping must be 0 with muon: DeepSpeed clips its orthogonal updates, whose norm does not "
+                "depend on the gradient's, and with them all of the step"
+            )
 
 
 @strict_fields
 @dataclass(frozen=True)
-class Schedule:
-    """The learning rate as a function of tokens seen; the length of the run."""
+class Curve:
+    """The learning rate as a function of tokens: it rises to its peak, may stay there, and falls."""
 
-    max_steps: Positive | None = None
-    """Optimizer steps of the run. Give this or max_tokens."""
-    max_tokens: Positive | None = None
-    """Positions to train on, padding included; the run takes the steps that reach it."""
-    kind: Literal["linear", "cosine", "constant"] = "linear"
-    """Shape of the decay after the warm-up. Assumed: linear."""
-    warmup_ratio: Ratio = 0.02
-    """Share of the run's tokens over which the rate rises. Assumed."""
+    kind: Literal["linear", "cosine", "1-sqrt", "constant", "wsd"] = "linear"
+    """Shape of the decay after the warm-up; `1-sqrt` falls as 1 - sqrt(progress), `constant` does not fall, `wsd`
+    (warm-up, stable, decay) stays at the peak until its decay. Assumed: linear."""
+    warmup_ratio: Ratio = 0.0
+    """Share of the tokens over which the rate rises."""
+    warmup_tokens: Annotated[int, Field(ge=0)] | None = None
+    """The same in tokens; instead of warmup_ratio."""
+    decay_ratio: Ratio | None = None
+    """Of `wsd`: share of the tokens, at the end, over which the rate falls; 0.1 where it is left out."""
+    decay_shape: Literal["linear", "cosine", "1-sqrt"] | None = None
+    """Of `wsd`: 1-sqrt where it is left out."""
     final_ratio: Ratio = 0.0
     """Learning rate at the end, as a share of the peak."""
 
     def __post_init__(self) -> None:
+        if self.kind != "wsd" and not (self.decay_ratio is None and self.decay_shape is None):
+            raise ValueError(f"decay_ratio and decay_shape are wsd's; remove them, or replace kind {self.kind} by wsd")
+        if self.kind == "wsd" and self.warmup_tokens is None and self.warmup_ratio + self.decay_share > 1:
+            raise ValueError(f"warmup_ratio {self.warmup_ratio} and decay_ratio {self.decay_share} exceed 1 together")
+
+    @property
+    def decay_share(self) -> float:
+        """Of `wsd`: the share of the tokens over which the rate falls."""
+        return 0.1 if self.decay_ratio is None else self.decay_ratio
+
+
+@strict_fields
+@dataclass(frozen=True)
+class Schedule(Curve):
+    """The curve of the learning rate over the whole run, and without `phases` the run's length."""
+
+    warmup_ratio: Ratio = 0.02
+    """Share of the run's tokens over which the rate rises. Assumed."""
+    max_steps: Positive | None = None
+    """Optimizer steps of the run. Give this or max_tokens."""
+    max_tokens: Positive | None = None
+    """Positions to train on, padding included; the run takes the steps that reach it."""
+
+
+@strict_fields
+@dataclass(frozen=True)
+class Phase:
+    """A part of the run; what it leaves out is the run's. Weights and optimizer go on from phase to phase."""
+
+    max_steps: Positive | None = None
+    """Optimizer steps of the phase. Give this or max_tokens."""
+    max_tokens: Positive | None = None
+    """Positions to train on in the phase, padding included."""
+    objective: Objective | None = None
+    """What is learnt; it replaces the run's as a whole."""
+    seq_length: SeqLength | None = None
+    """Positions of a window."""
+    global_batch_size: Batch | None = None
+    """Windows of one step, over all ranks."""
+    micro_batch_size: Batch | None = None
+    """Windows of one forward pass on one device."""
+    learning_rate: PositiveFloat | None = None
+    """Peak learning rate."""
+    schedule: Curve | None = None
+    """A curve over the phase's own tokens, in place of the run's at these tokens."""
+
+    def __post_init__(self) -> None:
         if (self.max_steps is None) == (self.max_tokens is None):
-            raise ValueError("give exactly one of schedule.max_steps and schedule.max_tokens")
+            raise ValueError("give a phase exactly one of max_steps and max_tokens")
 
 
 @strict_fields
@@ -151,12 +243,16 @@ class Pretrain:
     """Corpus folder that `prepare` built, or the address of a copy (`s3://`, `https://`, `hf://`, ...)."""
     output: Path
     """Run folder; a run that has begun there is resumed."""
-    schedule: Schedule
-    """Length of the run and shape of the learning rate."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """Shape of the learning rate, and without phases the length of the run."""
+    phases: tuple[Phase, ...] = ()
+    """Parts of the run, one after the other; without them it is one phase of `schedule`'s length."""
     model: Model = field(default_factory=Model)
     """The encoder to train."""
-    seq_length: Annotated[int, Field(gt=2, le=1 << 17)] = 512
-    """Positions of a window. Assumed: CamemBERT's."""
+    init_from: Branch | None = None
+    """In place of `model`: go on from a checkpoint of another run. Steps, tokens and learning rate begin anew."""
+    seq_length: SeqLength = 512
+    """Positions of a window, held-out ones always. Assumed: CamemBERT's."""
     global_batch_size: Batch = 256
     """Windows of one step, over all ranks (stated: 8 x 16 accumulation x 2 GPUs)."""
     micro_batch_size: Batch = 8
@@ -171,8 +267,13 @@ class Pretrain:
     """Read an epoch by groups of so many shards, for a corpus above `storage.cache_bytes`; by default all at once."""
     storage: Storage = field(default_factory=Storage)
     """How a corpus at an address is read."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of forward and backward; masters and moments are fp32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of forward and backward; masters, moments and accumulated gradients are fp32. fp16 has a loss scale,
+    for GPUs without bf16 (V100)."""
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass: a third more work, far less memory, the same result."""
+    compile: bool = False
+    """Compile model and loss with torch.compile: minutes at the start, once for each objective and length."""
     ds_config: str = "zero1"
     """Name of a shipped DeepSpeed configuration (zero0 ... zero3, zero3_offload, cpu), or a path."""
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -184,9 +285,21 @@ class Pretrain:
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Of new weights, the order of windows, masks and dropout."""
 
+    def __post_init__(self) -> None:
+        lengths = (self.schedule.max_steps, self.schedule.max_tokens)
+        if not self.phases and lengths.count(None) != 1:
+            raise ValueError("give exactly one of schedule.max_steps and schedule.max_tokens, or phases")
+        if self.phases and lengths.count(None) != 2:
+            raise ValueError("phases have their own lengths; remove schedule.max_steps and schedule.max_tokens")
+        if self.init_from and self.model != Model():
+            raise ValueError("the model is that of the run of init_from; remove model")
+
 
 OPERATIONAL = frozenset(
-    {"output", "corpus", "storage", "micro_batch_size", "ds_config", "evaluation", "checkpoint", "log_every_steps"}
+    {
+        *("output", "corpus", "storage", "micro_batch_size", "ds_config", "activation_checkpointing", "compile"),
+        *("evaluation", "checkpoint", "log_every_steps"),
+    }
 )
 """Options that may change between a run and its resumption: they do not change what is learnt.
 `corpus` is a path here; the corpus itself is held to its hash."""

@@ -60,6 +60,12 @@ def has_begun(run: Path) -> bool:
     return (run / RUN).is_file()
 
 
+def check_begun(run: Path) -> None:
+    """Raise `UserError` unless a run was started here."""
+    if not has_begun(run):
+        raise UserError(f"{run} is not a run folder: it has no {RUN}")
+
+
 def check_free(run: Path) -> None:
     """Refuse a folder that holds something else, or in which a process works; changes nothing.
 
@@ -138,9 +144,11 @@ def _not_ours(run: Path) -> str | None:
 
 
 def identity(recipe: Pretrain) -> dict[str, Any]:
-    """What a resumption must not change: the recipe without its operational options."""
+    """What a resumption must not change: the recipe, and its phases, without the operational options."""
     values = config.to_dict(recipe)
-    return {key: value for key, value in values.items() if key not in OPERATIONAL}
+    kept = {key: value for key, value in values.items() if key not in OPERATIONAL}
+    kept["phases"] = [{k: v for k, v in phase.items() if k not in OPERATIONAL} for phase in values["phases"]]
+    return kept
 
 
 def check_same(run: Path, recipe: Pretrain, corpus: Corpus) -> None:
@@ -176,7 +184,9 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            flat |= _flat({str(number): item for number, item in enumerate(value)}, f"{prefix}{key}.")
+        elif isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value

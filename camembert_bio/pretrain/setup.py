@@ -10,11 +10,12 @@ from typing import Any
 from camembert_bio import config, files, ranks
 from camembert_bio.data.loader import EvaluationLoader, Loader
 from camembert_bio.model import encoder as encoders
-from camembert_bio.pretrain import checkpoint, optimizer_state, preflight, run_folder
-from camembert_bio.pretrain.engine import Engine
+from camembert_bio.pretrain import branch, checkpoint, optimizer_state, preflight, run_folder
+from camembert_bio.pretrain.branch import Before
+from camembert_bio.pretrain.engine import Engine, check_device, on_accelerator
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.saving import Saver
-from camembert_bio.pretrain.schedule import num_steps, tokens_per_step
+from camembert_bio.pretrain.schedule import num_steps, phases, tokens_before
 from camembert_bio.pretrain.stopping import StopRequests
 from camembert_bio.shards.manifest import open_corpus, verify
 
@@ -27,8 +28,10 @@ class Run:
 
     recipe: Pretrain
     folder: Path
+    before: Before
     step: int
-    loader: Loader
+    loaders: list[Loader]
+    """Of each phase."""
     heldout: EvaluationLoader | None
     """None when the corpus holds nothing out."""
     engine: Engine
@@ -41,8 +44,16 @@ class Run:
 
     def save(self) -> None:
         """Start to save what is true after `step` steps. Collective."""
-        tokens = self.step * tokens_per_step(self.recipe)
-        state = {"step": self.step, "tokens": tokens, "recipe": config.to_dict(self.recipe), **self.provenance}
+        tokens = tokens_before(self.recipe, self.step)
+        scale = self.engine.loss_scale
+        state = {
+            "step": self.step,
+            "tokens": tokens,
+            "before": config.to_dict(self.before),
+            "loss_scale": scale.state() if scale is not None else None,
+            "recipe": config.to_dict(self.recipe),
+            **self.provenance,
+        }
         self.saver.save(self.engine.deepspeed, self.step, state)
 
 
@@ -56,9 +67,10 @@ def set_up(recipe: Pretrain, requests: StopRequests) -> Run:
     with ranks.shared_errors():
         # After every check: a refusal leaves nothing behind.
         handle = run_folder.take(recipe.output, begun) if ranks.is_main() else None
-        loader, heldout = _loaders(recipe, ready)
-    found = checkpoint.choose(recipe.output) if begun else None
+    found = checkpoint.choose(recipe.output) if begun else ranks.broadcast(ready.branch)
     with ranks.shared_errors():
+        before = _before(recipe, ready, found, begun)
+        loaders, heldout = _loaders(recipe, ready, before), _heldout(recipe, ready)
         if found is not None:
             checkpoint.load_into(ready.encoder, checkpoint.read_model(found))
     parameters = encoders.num_parameters(ready.encoder)  # before ZeRO 3 cuts them into pieces
@@ -66,13 +78,22 @@ def set_up(recipe: Pretrain, requests: StopRequests) -> Run:
     saver = Saver(recipe.output, recipe.checkpoint.keep)
     requests.watch()
     provenance = _provenance(recipe, ready)
-    run = Run(recipe, recipe.output, 0, loader, heldout, engine, saver, requests, provenance, handle)
-    if found is None:
+    run = Run(recipe, recipe.output, before, 0, loaders, heldout, engine, saver, requests, provenance, handle)
+    if found is not None:
+        _restore(run, found, begun)
+    if not begun:
         _begin(run, ready)
-    else:
-        _restore(run, found)
-    _announce(run, parameters, resumed=found is not None)
+    _announce(run, parameters, begun, found)
     return run
+
+
+def _before(recipe: Pretrain, ready: preflight.Ready, found: Path | None, begun: bool) -> Before:
+    """What lies before the run's first step, which a run that has begun knows by its checkpoints."""
+    if found is None:
+        return Before()
+    if begun:
+        return config.build(Before, checkpoint.read_state(found)["before"])
+    return branch.before(found, recipe, ready.corpus.manifest.hash)
 
 
 def _provenance(recipe: Pretrain, ready: preflight.Ready) -> dict[str, Any]:
@@ -81,6 +102,17 @@ def _provenance(recipe: Pretrain, ready: preflight.Ready) -> dict[str, Any]:
         "recipe_hash": files.sha256_json(config.to_dict(recipe)),
         "world_size": ranks.world_size(),
     }
+
+
+def _restore(run: Run, found: Path, begun: bool) -> None:
+    """Give the engine what a checkpoint holds, of this run if it has `begun`; the encoder has its weights."""
+    state = checkpoint.read_state(found)
+    if begun:
+        run.step = state["step"]
+    masters, moments = checkpoint.read_model(found), checkpoint.read_optimizer(found)
+    optimizer_state.restore(run.engine.deepspeed, masters, moments, run.before.optimizer_steps + run.step)
+    if run.engine.loss_scale is not None and state["loss_scale"] is not None:
+        run.engine.loss_scale.restore(state["loss_scale"])
 
 
 def _begin(run: Run, ready: preflight.Ready) -> None:
@@ -93,19 +125,13 @@ def _begin(run: Run, ready: preflight.Ready) -> None:
         run_folder.mark_begun(run.folder, run.recipe, ready.corpus)
 
 
-def _restore(run: Run, found: Path) -> None:
-    """Go on from a checkpoint; the encoder holds its weights already. Collective."""
-    run.step = int(checkpoint.read_state(found)["step"])
-    masters, moments = checkpoint.read_model(found), checkpoint.read_optimizer(found)
-    optimizer_state.restore(run.engine.deepspeed, masters, moments, run.step)
-
-
 def _examine(recipe: Pretrain, begun: bool) -> preflight.Ready:
     """Every check on every rank, rank 0 first: it makes the tables of windows that the others read. Collective.
 
     One rank of each node hashes the corpus, all of them at once.
     """
     with ranks.shared_errors():
+        check_device(recipe.precision)
         if ranks.is_main():
             ready = preflight.examine(recipe, ranks.world_size(), begun)
         elif ranks.local_rank() == 0:
@@ -116,25 +142,36 @@ def _examine(recipe: Pretrain, begun: bool) -> preflight.Ready:
     return ready
 
 
-def _loaders(recipe: Pretrain, ready: preflight.Ready) -> tuple[Loader, EvaluationLoader | None]:
-    """This rank's share of the training windows, and of the held-out ones if there are any."""
-    loader = Loader(
-        ready.corpus,
-        seq_length=recipe.seq_length,
-        seed=recipe.seed,
-        global_batch_size=recipe.global_batch_size,
-        micro_batch_size=recipe.micro_batch_size,
-        rank=ranks.rank(),
-        world_size=ranks.world_size(),
-        mlm_probability=recipe.objective.mlm_probability,
-        whole_word=recipe.objective.whole_word,
-        repeats=ready.corpus.manifest.repeats(recipe.source_repeats),
-        shuffle_shards=recipe.shuffle_shards,
-    )
+def _loaders(recipe: Pretrain, ready: preflight.Ready, before: Before) -> list[Loader]:
+    """This rank's share of the training windows, by phase."""
+    return [
+        Loader(
+            ready.corpus,
+            seq_length=phase.seq_length,
+            seed=recipe.seed,
+            global_batch_size=phase.global_batch_size,
+            micro_batch_size=phase.micro_batch_size,
+            rank=ranks.rank(),
+            world_size=ranks.world_size(),
+            mlm_probability=phase.mlm_probability,
+            whole_word=phase.objective.whole_word,
+            objective=phase.objective.kind,
+            first_step=phase.first_step,
+            first_sample=before.samples.get(phase.seq_length, 0) + phase.first_sample,
+            repeats=ready.corpus.manifest.repeats(recipe.source_repeats),
+            shuffle_shards=recipe.shuffle_shards,
+            pin_memory=on_accelerator(),
+        )
+        for phase in phases(recipe)
+    ]
+
+
+def _heldout(recipe: Pretrain, ready: preflight.Ready) -> EvaluationLoader | None:
+    """This rank's share of the held-out windows, if there are any."""
     if ready.num_heldout == 0:
         logger.info("%s holds no text out (validation_fraction 0): no held-out loss in this run", ready.corpus.place)
-        return loader, None
-    heldout = EvaluationLoader(
+        return None
+    return EvaluationLoader(
         ready.corpus,
         seq_length=recipe.seq_length,
         micro_batch_size=recipe.micro_batch_size,
@@ -143,27 +180,23 @@ def _loaders(recipe: Pretrain, ready: preflight.Ready) -> tuple[Loader, Evaluati
         whole_word=recipe.objective.whole_word,
         max_windows=recipe.evaluation.max_windows,
     )
-    return loader, heldout
 
 
-def _announce(run: Run, parameters: int, resumed: bool) -> None:
+def _announce(run: Run, parameters: int, begun: bool, found: Path | None) -> None:
     recipe = run.recipe
-    if ranks.is_main() and resumed:
+    if ranks.is_main() and begun:
         changed = run_folder.changed_options(run.folder, recipe)
         run_folder.event(run.folder, "resumed", step=run.step, changed=changed, **run.provenance)
     elif ranks.is_main():
-        run_folder.event(run.folder, "started", step=run.step, **run.provenance)
+        origin = {"init_from": str(found)} if found is not None else {}
+        run_folder.event(run.folder, "started", step=run.step, **origin, **run.provenance)
     logger.info(
-        "%s: %s at step %d of %d, %.1f M parameters, %d rank(s) x %d accumulation x %d windows of %d, %s, %s on %s",
+        "%s: %s at step %d of %d, %.1f M parameters, %s, %s on %s",
         run.folder,
-        "resumed" if resumed else "started",
+        "resumed" if begun else "started",
         run.step,
         num_steps(recipe),
         parameters / 1e6,
-        ranks.world_size(),
-        run.engine.accumulation,
-        recipe.micro_batch_size,
-        recipe.seq_length,
         recipe.ds_config,
         recipe.precision,
         run.engine.device,

@@ -15,7 +15,7 @@ from camembert_bio.pretrain.recipe import Pretrain
 
 SECTIONS: dict[str, type] = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
 """The sections of a recipe."""
-RECIPE_HELP = "YAML file, or the name of a shipped recipe (demo, camembert_bio_2024)"
+RECIPE_HELP = "YAML file, or the name of a shipped recipe (demo, camembert_bio_2024, camembert_bio_fast, ...)"
 
 Run = Callable[[argparse.Namespace], int]
 

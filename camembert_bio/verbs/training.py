@@ -21,6 +21,9 @@ def add(verbs: Any) -> None:
     export.add_argument("path", type=Path, metavar="RUN", help="run folder")
     export.add_argument("output", type=Path, metavar="OUT", help="model folder to make; must not exist")
     export.add_argument("--step", type=int, help="checkpoint to export (default: the newest that verifies)")
+    export.add_argument(
+        "--average", type=positive, default=1, metavar="N", help="export the mean of N checkpoints, that one the last"
+    )
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -48,5 +51,5 @@ def _pretrain(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from camembert_bio.pretrain.export import export
 
-    folder = export(options.path, options.output, options.step)
+    folder = export(options.path, options.output, options.step, options.average)
     return answer(options, {"model": str(folder)}, f"model folder: {folder}")

@@ -173,3 +173,11 @@ def test_an_encoder_made_a_decoder_is_refused(model_type, tmp_path):
 
 def test_embeddings_padded_beyond_the_ids_are_no_mistake(encoder):
     check_encoder(encoder, seq_length=64, vocab_size=119)
+
+
+def test_the_dropout_of_attention_weights_can_be_replaced(folder, encoder):
+    name = FAMILIES[encoder.config.model_type].attention_dropout
+    assert getattr(encoder.config, name) == CONFIGS[encoder.config.model_type][name] != 0.25
+    other = load_encoder(folder, attention_dropout=0.25)
+    assert getattr(other.config, name) == 0.25
+    assert "0.25" in repr(other) or any(getattr(layer, "attention_dropout", 0) == 0.25 for layer in other.modules())

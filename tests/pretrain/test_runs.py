@@ -16,11 +16,11 @@ from camembert_bio.errors import EXIT_DO_NOT_REQUEUE, EXIT_DONE, EXIT_RESUMABLE,
 from camembert_bio.model.encoder import rebuild_encoder
 from camembert_bio.model.objective import PackedLM
 from camembert_bio.pretrain import checkpoint, metrics, run_folder
-from camembert_bio.pretrain.engine import engine_settings
 from camembert_bio.pretrain.export import export
 from camembert_bio.pretrain.loop import pretrain
 from camembert_bio.pretrain.preflight import check
 from camembert_bio.pretrain.recipe import Pretrain
+from camembert_bio.pretrain.settings import engine_settings
 from camembert_bio.shards.manifest import open_corpus
 
 
@@ -79,6 +79,17 @@ def test_an_export_of_an_earlier_step_has_its_weights(done, tmp_path):
     assert all(torch.equal(value, masters[name]) for name, value in weights.items())
 
 
+def test_an_average_has_the_mean_of_the_weights(done, tmp_path):
+    from safetensors.torch import load_file
+
+    both = [load_file(export(done, tmp_path / str(step), step) / "model.safetensors") for step in (2, 4)]
+    mean = load_file(export(done, tmp_path / "mean", average=2) / "model.safetensors")
+    one, other = both
+    assert mean.keys() == one.keys() and any(not torch.equal(one[name], other[name]) for name in one)
+    for name, value in mean.items():
+        torch.testing.assert_close(value, (one[name] + other[name]) / 2, rtol=1e-6, atol=1e-8)
+
+
 def test_exports_that_are_refused(done, copy, tmp_path):
     with pytest.raises(UserError, match=r"is not a run folder: it has no run\.json"):
         export(tmp_path, tmp_path / "model")
@@ -86,6 +97,10 @@ def test_exports_that_are_refused(done, copy, tmp_path):
         export(done, tmp_path)
     with pytest.raises(UserError, match="no checkpoint of step 3; kept steps: 2, 4"):
         export(done, tmp_path / "model", step=3)
+    with pytest.raises(
+        UserError, match="keeps 1 checkpoints up to step 2, and 2 are to be averaged; ask for 1 at most"
+    ):
+        export(done, tmp_path / "model", step=2, average=2)
     spoilt = checkpoint.complete(copy)[-1] / checkpoint.MODEL
     spoilt.write_bytes(spoilt.read_bytes()[:-1])
     with pytest.raises(UserError, match="checkpoint of step 4 is damaged"):
@@ -178,17 +193,18 @@ def test_settings_that_are_refused(tiny, tmp_path):
     owned = tmp_path / "mine.json"
     owned.write_text('{"train_batch_size": 8}')
     with pytest.raises(UserError, match="sets 'train_batch_size', which belongs to the recipe's global_batch_size"):
-        engine_settings(built(tiny(tmp_path, ds_config=str(owned))), 1)
+        engine_settings(built(tiny(tmp_path, ds_config=str(owned))))
     with pytest.raises(UserError, match=r"ds_config 'zero9' is neither a file nor shipped"):
-        engine_settings(built(tiny(tmp_path, ds_config="zero9")), 1)
+        engine_settings(built(tiny(tmp_path, ds_config="zero9")))
     with pytest.raises(UserError, match="bf16 needs fp32 masters, which ZeRO stage 0 has not"):
-        engine_settings(built(tiny(tmp_path, ds_config="zero0", precision="bf16")), 1)
+        engine_settings(built(tiny(tmp_path, ds_config="zero0", precision="bf16")))
 
 
 def test_check_tells_what_would_run_and_lists_every_mistake(tiny, tmp_path):
     told = check(built(tiny(tmp_path / "run")), world_size=2)
-    assert (told["steps"], told["tokens"], told["gradient_accumulation_steps"]) == (4, 4 * 8 * 64, 2)
-    assert told["resumes"] is False and told["window_fill"] > 0.9
+    (phase,) = told["phases"]
+    assert (told["steps"], told["tokens"], phase["gradient_accumulation_steps"]) == (4, 4 * 8 * 64, 2)
+    assert told["resumes"] is False and phase["window_fill"] > 0.9
     values = tiny(tmp_path / "run", micro_batch_size=3, ds_config="zero9", source_repeats={"lefleats": 2})
     with pytest.raises(UserError, match=r"the run cannot start:(.|\n)*use 6 or 12(.|\n)*zero9(.|\n)*lefleats"):
         check(built(values), world_size=2)
