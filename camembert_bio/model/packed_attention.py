@@ -55,12 +55,16 @@ def method(query_BNLH: torch.Tensor, dropout: float) -> Method:
     fifth less CPU time than under a mask; a compiled graph would be compiled anew for each batch's lengths.
     `mask`: a block mask for torch's scaled dot-product attention, everywhere else.
     """
-    head_size = query_BNLH.shape[-1]
     if query_BNLH.is_cuda:
-        half = query_BNLH.dtype in (torch.bfloat16, torch.float16)
         flash = torch.version.cuda is not None and torch.cuda.get_device_capability(query_BNLH.device) >= (8, 0)
-        return "varlen" if half and flash and dropout == 0 and head_size % 8 == 0 and head_size <= 256 else "mask"
+        return "varlen" if flash and fits_varlen(query_BNLH.dtype, query_BNLH.shape[-1], dropout) else "mask"
     return "by segment" if query_BNLH.device.type == "cpu" and not torch.compiler.is_compiling() else "mask"
+
+
+def fits_varlen(dtype: torch.dtype, head_size: int, dropout: float) -> bool:
+    """Whether the variable-length kernel takes such attention, on a device that has it."""
+    half = dtype in (torch.bfloat16, torch.float16)
+    return half and dropout == 0 and head_size % 8 == 0 and head_size <= 256
 
 
 def packed_attention(

@@ -16,11 +16,12 @@ from camembert_bio import ranks
 from camembert_bio.data.batch import Batch
 from camembert_bio.errors import UserError
 from camembert_bio.model.objective import PackedLM
-from camembert_bio.pretrain import optimizer_state, optimizers
+from camembert_bio.pretrain import optimizer_state, optimizers, stopwatch
 from camembert_bio.pretrain.loss_scale import LossScale
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.settings import engine_settings
 from camembert_bio.pretrain.stable_adamw import StableAdamW, lay_out
+from camembert_bio.pretrain.stopwatch import Stopwatch
 
 
 def init_distributed() -> None:
@@ -87,6 +88,7 @@ class Engine:
             torch.compiler.set_stance("force_eager")  # DeepSpeed would compile it: a minute, and g++ needed
         self.deepspeed, *_ = deepspeed.initialize(model=objective, optimizer=optimizer, config=settings)
         self.device = self.deepspeed.device
+        self.stopwatch = Stopwatch(self.device)
         optimizer_state.create(self.deepspeed)
         if isinstance(optimizer, StableAdamW):
             lay_out(optimizer, self.deepspeed)
@@ -136,11 +138,14 @@ class Engine:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for left, batch in zip(reversed(range(len(micro_batches))), micro_batches, strict=True):
             self.deepspeed.set_gradient_accumulation_boundary(left == 0)
-            loss = self._forward(batch)
-            self.deepspeed.backward(loss * scale)
+            with self.stopwatch.timed(stopwatch.FORWARD):
+                loss = self._forward(batch)
+            with self.stopwatch.timed(stopwatch.BACKWARD):
+                self.deepspeed.backward(loss * scale)
             total += loss.detach()
         norm = self._plain_gradient_norm() if self.deepspeed.zero_optimization_stage() == 0 else math.nan
-        self.deepspeed.step()
+        with self.stopwatch.timed(stopwatch.UPDATE):
+            self.deepspeed.step()
         if self.deepspeed.zero_optimization_stage() > 0:
             norm = float(self.deepspeed.get_global_grad_norm())
         return float(total), norm
@@ -150,6 +155,17 @@ class Engine:
         self.deepspeed.eval()
         with torch.no_grad():
             return float(self._forward(batch))
+
+    def predict(self, batch: Batch, num_guesses: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The likeliest ids at the targets of a micro-batch, and their probabilities: both [K, num_guesses], on CPU."""
+        self.deepspeed.eval()
+        batch = batch.to(self.device)
+        with torch.no_grad():
+            logits_KV = self.deepspeed.module.logits(
+                batch.input_ids, batch.cu_seqlens, batch.position_ids, batch.target_positions
+            )
+        best = logits_KV.float().softmax(-1).topk(num_guesses)
+        return best.indices.cpu(), best.values.cpu()
 
     def _forward(self, batch: Batch) -> torch.Tensor:
         batch = batch.to(self.device)

@@ -53,17 +53,18 @@ def train(run: Run, metrics: Metrics | None) -> int:
     """Steps from `run.step` to the end: agree, step, log, evaluate, save. Collective."""
     recipe, total = run.recipe, num_steps(run.recipe)
     batches = _batches(run)
-    seen = Interval()
+    seen = Interval(run.costs)
     while run.step < total:
         with seen.timed(interval.DATA_WAIT):
             micro_batches = next(batches)
         with seen.timed(interval.AGREE):
             agreed = _agree(run, micro_batches)
         if agreed.stop or agreed.save:
-            run.save()
+            _save(run, metrics)
             run.requests.done()
         if agreed.stop:
             return EXIT_RESUMABLE
+        seen.count(micro_batches)
         with seen.timed(interval.STEP):
             seen.add(_step(run, micro_batches, agreed.num_targets))
         run.step += 1
@@ -71,11 +72,11 @@ def train(run: Run, metrics: Metrics | None) -> int:
             metrics.advance()
         if run.step % recipe.log_every_steps == 0 or run.step == total:
             _log(run, seen, metrics)
-            seen = Interval()
+            seen = Interval(run.costs)
         if run.step % recipe.evaluation.every_steps == 0 or run.step == total:
             heldout.evaluate(run, metrics)
         if run.step % recipe.checkpoint.every_steps == 0 or run.step == total:
-            run.save()
+            _save(run, metrics)
     return EXIT_DONE
 
 
@@ -134,15 +135,33 @@ def _step(run: Run, micro_batches: Sequence[Batch], num_targets: float) -> Step:
             f"step {run.step + 1}: loss {loss}, gradient norm {norm}: the run diverged; nothing was saved after step "
             f"{run.step}. Lower optimizer.learning_rate or lengthen the warm-up, in a new output"
         )
-    return Step(loss, num_targets, phase_of(run.recipe, run.step).tokens_per_step, norm, rate)
+    phase, limit, scale = phase_of(run.recipe, run.step), run.recipe.optimizer.gradient_clipping, run.engine.loss_scale
+    return Step(
+        loss_sum=loss,
+        num_targets=num_targets,
+        masked=phase.objective.kind == "masked",
+        num_tokens=phase.tokens_per_step,
+        gradient_norm=norm,
+        learning_rate=rate,
+        clipped=0 < limit < norm,
+        loss_scale=None if scale is None else scale.value,
+    )
 
 
 def _log(run: Run, seen: Interval, metrics: Metrics | None) -> None:
-    """One point of the curves and one line."""
+    """One point of the curves and one line. Collective: every rank tells what it did."""
+    shares = ranks.gather(seen.share(run.engine.stopwatch.take(), run.engine.device))
     if metrics is not None:
-        scalars = seen.scalars()
+        scalars = seen.scalars(shares, run.peak_flops)
         metrics.write(run.step, tokens_before(run.recipe, run.step), scalars)
         metrics.say(run.step, scalars)
+
+
+def _save(run: Run, metrics: Metrics | None) -> None:
+    """Start to save, and tell how long training stood still for it. Collective."""
+    stall_s = run.save()
+    if metrics is not None:
+        metrics.write(run.step, tokens_before(run.recipe, run.step), {"checkpoint/stall_s": stall_s})
 
 
 def _finish(run: Run, code: int) -> None:

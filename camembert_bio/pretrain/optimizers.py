@@ -26,7 +26,7 @@ def build(options: Optimizer, module: Any) -> torch.optim.Optimizer:
     from deepspeed.runtime.zero.muon.muon_optimizer import MuonWithAuxAdam
 
     assert options.muon_learning_rate is not None
-    hidden = _hidden_matrices(module.encoder.base_model)
+    hidden = hidden_matrices(module.encoder.base_model)
     for parameter in module.parameters():
         parameter.use_muon = parameter in hidden  # ZeRO reads it
     muon = {
@@ -46,6 +46,6 @@ def build(options: Optimizer, module: Any) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _hidden_matrices(encoder: Any) -> set[torch.Tensor]:
+def hidden_matrices(encoder: Any) -> set[torch.Tensor]:
     """The matrices between hidden states: neither embeddings nor the masked-LM head."""
     return {module.weight for module in encoder.modules() if isinstance(module, torch.nn.Linear)}

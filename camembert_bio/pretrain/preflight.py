@@ -15,8 +15,9 @@ from camembert_bio.model import encoder as encoders
 from camembert_bio.model.tokenizer import check_new_weights, check_tokenizer
 from camembert_bio.pretrain import branch as branches
 from camembert_bio.pretrain import run_folder
+from camembert_bio.pretrain.prompts import Prompts, read_prompts
 from camembert_bio.pretrain.recipe import Curve, Pretrain, Shape
-from camembert_bio.pretrain.schedule import num_steps, num_tokens, phases
+from camembert_bio.pretrain.schedule import num_tokens, phases
 from camembert_bio.pretrain.settings import engine_settings
 from camembert_bio.shards.manifest import TOKENIZER, TRAIN, VALIDATION, Corpus, open_corpus, verify
 from camembert_bio.shards.words import check_marks_words
@@ -35,6 +36,8 @@ class Ready:
     """Windows of the held-out split; 0 without one, and then nothing is evaluated."""
     branch: Path | None
     """The checkpoint that a new run goes on from, where it was to be verified."""
+    prompts: Prompts | None
+    """What the model is asked at each evaluation; None when the recipe asks nothing."""
 
 
 def examine(recipe: Pretrain, world_size: int, begun: bool, verified: bool = False) -> Ready:
@@ -63,37 +66,13 @@ def examine(recipe: Pretrain, world_size: int, begun: bool, verified: bool = Fal
     return ready
 
 
-def check(recipe: Pretrain, world_size: int) -> dict[str, Any]:
-    """What `pretrain` would work with on `world_size` ranks, after every check that it makes.
+def check(recipe: Pretrain, world_size: int) -> Ready:
+    """Every check that `pretrain` makes on `world_size` ranks; what the run would start from.
 
     Hashes the whole corpus. Raises what `examine` raises.
     """
     encoders.quiet_transformers()
-    begun = run_folder.has_begun(recipe.output)
-    ready = examine(recipe, world_size, begun)
-    return {
-        "parameters": encoders.num_parameters(ready.encoder),
-        "ranks": world_size,
-        "steps": num_steps(recipe),
-        "tokens": num_tokens(recipe),
-        "heldout_windows": min(ready.num_heldout, recipe.evaluation.max_windows),
-        "resumes": begun,
-        "phases": [
-            {
-                "objective": phase.objective.kind,
-                "seq_length": phase.seq_length,
-                "gradient_accumulation_steps": accumulation_steps(
-                    phase.global_batch_size, phase.micro_batch_size, world_size
-                ),
-                "steps": phase.num_steps,
-                "tokens": phase.num_tokens,
-                "windows_per_epoch": order.epoch_length,
-                "epochs": round(phase.num_steps * phase.global_batch_size / order.epoch_length, 3),
-                "window_fill": round(order.table.fill, 4),
-            }
-            for phase, order in zip(phases(recipe), ready.orders, strict=True)
-        ],
-    }
+    return examine(recipe, world_size, run_folder.has_begun(recipe.output))
 
 
 def _check_warmups(recipe: Pretrain) -> None:
@@ -123,14 +102,17 @@ def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool, verified: boo
     with mistakes.noted():
         if any(shard.tokens for _, shard in corpus.manifest.shards(VALIDATION)):
             num_heldout = len(load_windows(corpus, VALIDATION, recipe.seq_length))
-    branch = None
+    branch = prompts = None
+    with mistakes.noted():
+        if recipe.evaluation.prompts:
+            prompts = read_prompts(recipe.evaluation.prompts, corpus, recipe.seq_length)
     with mistakes.noted():
         if begun:
             run_folder.check_same(recipe.output, recipe, corpus)
         elif recipe.init_from is not None and not verified:
             branch = branches.find(recipe)
     mistakes.raise_any(f"model and corpus {corpus.place}:")
-    return Ready(corpus, encoder, orders, num_heldout, branch)
+    return Ready(corpus, encoder, orders, num_heldout, branch, prompts)
 
 
 def _orders(recipe: Pretrain, corpus: Corpus) -> tuple[Order, ...]:

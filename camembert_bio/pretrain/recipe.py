@@ -220,7 +220,14 @@ class Evaluation:
     every_steps: Positive = 1000
     """Steps between two evaluations; the last step is evaluated too."""
     max_windows: Positive = 1000
-    """Windows of the held-out split that are evaluated, the same ones each time."""
+    """Windows of the held-out split that are evaluated, the same ones each time, of each source in proportion."""
+    prompts: tuple[str, ...] = ()
+    """Sentences of your own with `<mask>` in them: TensorBoard shows what the model would write there. They are kept in
+    the run folder, so take none from a patient's record."""
+
+    def __post_init__(self) -> None:
+        if without := [str(number) for number, prompt in enumerate(self.prompts, 1) if "<mask>" not in prompt]:
+            raise ValueError(f"prompts number {', '.join(without)} have no <mask>; write it where a word is asked for")
 
 
 @strict_fields
@@ -282,6 +289,8 @@ class Pretrain:
     """Saving."""
     log_every_steps: Positive = 10
     """Steps between two points of the curves and two console lines."""
+    device_peak_tflops: PositiveFloat | None = None
+    """Peak TFLOP/s of a device in the run's precision, for MFU; none takes that of a device known by its name."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Of new weights, the order of windows, masks and dropout."""
 
@@ -298,7 +307,7 @@ class Pretrain:
 OPERATIONAL = frozenset(
     {
         *("output", "corpus", "storage", "micro_batch_size", "ds_config", "activation_checkpointing", "compile"),
-        *("evaluation", "checkpoint", "log_every_steps"),
+        *("evaluation", "checkpoint", "log_every_steps", "device_peak_tflops"),
     }
 )
 """Options that may change between a run and its resumption: they do not change what is learnt.

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from camembert_bio import config, files, ranks
 from camembert_bio.data.loader import EvaluationLoader, Loader
+from camembert_bio.data.windows import load_windows
 from camembert_bio.model import encoder as encoders
-from camembert_bio.pretrain import branch, checkpoint, optimizer_state, preflight, run_folder
+from camembert_bio.model.flops import ModelFlops, model_flops
+from camembert_bio.pretrain import branch, checkpoint, devices, optimizer_state, preflight, run_folder
 from camembert_bio.pretrain.branch import Before
 from camembert_bio.pretrain.engine import Engine, check_device, on_accelerator
+from camembert_bio.pretrain.prompts import Prompts
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.saving import Saver
 from camembert_bio.pretrain.schedule import num_steps, phases, tokens_before
 from camembert_bio.pretrain.stopping import StopRequests
-from camembert_bio.shards.manifest import open_corpus, verify
+from camembert_bio.shards.manifest import VALIDATION, open_corpus, verify
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +39,13 @@ class Run:
     step: int
     loaders: list[Loader]
     """Of each phase."""
-    heldout: EvaluationLoader | None
-    """None when the corpus holds nothing out."""
+    heldout: dict[str, EvaluationLoader]
+    """By source; empty when the corpus holds nothing out."""
+    prompts: Prompts | None
+    """None when the recipe has none."""
+    costs: ModelFlops
+    peak_flops: float | None
+    """FLOP/s of one device in the run's precision; None where it is not known."""
     engine: Engine
     saver: Saver
     requests: StopRequests
@@ -42,8 +54,9 @@ class Run:
     lock: Any
     """Open handle of the lock file on rank 0."""
 
-    def save(self) -> None:
-        """Start to save what is true after `step` steps. Collective."""
+    def save(self) -> float:
+        """Start to save what is true after `step` steps; the seconds that it took. Collective."""
+        began = time.monotonic()
         tokens = tokens_before(self.recipe, self.step)
         scale = self.engine.loss_scale
         state = {
@@ -55,6 +68,7 @@ class Run:
             **self.provenance,
         }
         self.saver.save(self.engine.deepspeed, self.step, state)
+        return time.monotonic() - began
 
 
 def set_up(recipe: Pretrain, requests: StopRequests) -> Run:
@@ -73,12 +87,28 @@ def set_up(recipe: Pretrain, requests: StopRequests) -> Run:
         loaders, heldout = _loaders(recipe, ready, before), _heldout(recipe, ready)
         if found is not None:
             checkpoint.load_into(ready.encoder, checkpoint.read_model(found))
+    costs = model_flops(ready.encoder.config)
     parameters = encoders.num_parameters(ready.encoder)  # before ZeRO 3 cuts them into pieces
     engine = Engine(recipe, ready.encoder)
     saver = Saver(recipe.output, recipe.checkpoint.keep)
     requests.watch()
     provenance = _provenance(recipe, ready)
-    run = Run(recipe, recipe.output, before, 0, loaders, heldout, engine, saver, requests, provenance, handle)
+    run = Run(
+        recipe=recipe,
+        folder=recipe.output,
+        before=before,
+        step=0,
+        loaders=loaders,
+        heldout=heldout,
+        prompts=ready.prompts,
+        costs=costs,
+        peak_flops=_peak_flops(recipe, engine.device),
+        engine=engine,
+        saver=saver,
+        requests=requests,
+        provenance=provenance,
+        lock=handle,
+    )
     if found is not None:
         _restore(run, found, begun)
     if not begun:
@@ -166,20 +196,41 @@ def _loaders(recipe: Pretrain, ready: preflight.Ready, before: Before) -> list[L
     ]
 
 
-def _heldout(recipe: Pretrain, ready: preflight.Ready) -> EvaluationLoader | None:
-    """This rank's share of the held-out windows, if there are any."""
+def _heldout(recipe: Pretrain, ready: preflight.Ready) -> dict[str, EvaluationLoader]:
+    """This rank's share of the held-out windows of each source, if there are any."""
     if ready.num_heldout == 0:
         logger.info("%s holds no text out (validation_fraction 0): no held-out loss in this run", ready.corpus.place)
+        return {}
+    table = load_windows(ready.corpus, VALIDATION, recipe.seq_length)
+    counts = np.diff(table.source_offsets)
+    share = min(1.0, recipe.evaluation.max_windows / len(table))
+    return {
+        source: EvaluationLoader(
+            ready.corpus,
+            seq_length=recipe.seq_length,
+            micro_batch_size=recipe.micro_batch_size,
+            rank=ranks.rank(),
+            world_size=ranks.world_size(),
+            whole_word=recipe.objective.whole_word,
+            max_windows=max(1, round(share * int(count))),
+            source=source,
+        )
+        for source, count in zip(table.sources, counts, strict=True)
+    }
+
+
+def _peak_flops(recipe: Pretrain, device: torch.device) -> float | None:
+    """What MFU divides by; says once when it is not known."""
+    if recipe.device_peak_tflops is not None:
+        return 1e12 * recipe.device_peak_tflops
+    if device.type != "cuda":
         return None
-    return EvaluationLoader(
-        ready.corpus,
-        seq_length=recipe.seq_length,
-        micro_batch_size=recipe.micro_batch_size,
-        rank=ranks.rank(),
-        world_size=ranks.world_size(),
-        whole_word=recipe.objective.whole_word,
-        max_windows=recipe.evaluation.max_windows,
-    )
+    name = torch.cuda.get_device_name(device)
+    known = devices.recognise(name)
+    peak = known.peak_flops(recipe.precision) if known is not None else None
+    if peak is None:
+        logger.info("the peak of %s in %s is not known: no MFU; give device_peak_tflops", name, recipe.precision)
+    return peak
 
 
 def _announce(run: Run, parameters: int, begun: bool, found: Path | None) -> None:

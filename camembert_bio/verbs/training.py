@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ from camembert_bio.verbs.command import answer, declare, declare_recipe, load, p
 
 def add(verbs: Any) -> None:
     """Declare them."""
-    check = declare_recipe(verbs, "check", "pretrain", _check, "refuse what can be refused before a GPU is touched")
+    text = "refuse what can be refused before a GPU is touched, then tell the plan: memory, hours, energy"
+    check = declare_recipe(verbs, "check", "pretrain", _check, text)
     check.add_argument("--world-size", type=positive, default=1, help="ranks that will train (default 1)")
+    check.add_argument("--device", metavar="NAME", help="plan for this device, cpu among them (default: all known)")
+    check.add_argument("--mfu", type=_share, help="share of the peak that training reaches (default 0.4)")
+    check.add_argument("--pue", type=_pue, help="power of the site over that of its machines (default 1.58)")
     text = "train, or resume; started on each rank by deepspeed, torchrun or srun"
     declare_recipe(verbs, "pretrain", "pretrain", _pretrain, text)
     export = declare(verbs, "export", _export, "write a transformers folder from a run")
@@ -27,11 +33,32 @@ def add(verbs: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from camembert_bio.pretrain.preflight import check
-
     recipe = load(options)
-    value = check(recipe, options.world_size)
-    return answer(options, value, "\n".join(f"{key}: {number}" for key, number in value.items()))
+    from camembert_bio.pretrain import plan, plan_table, preflight
+
+    given = {name: value for name in ("mfu", "pue", "device") if (value := getattr(options, name)) is not None}
+    assumed = plan.Assumptions(options.world_size, **given)
+    value = plan.plan(recipe, preflight.check(recipe, options.world_size), assumed)
+    return answer(options, value, plan_table.text(value))
+
+
+def _share(text: str) -> float:
+    """A share above 0, for argparse."""
+    return _within(text, lambda value: 0 < value <= 1, "a number above 0, up to 1")
+
+
+def _pue(text: str) -> float:
+    return _within(text, lambda value: 1 <= value <= 10, "a number from 1 to 10")
+
+
+def _within(text: str, fits: Callable[[float], bool], what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value
 
 
 def _pretrain(options: argparse.Namespace) -> int:

@@ -172,7 +172,7 @@ def test_a_sources_weight_is_how_often_an_epoch_reads_it(corpus, tiny, tmp_path)
     dataclasses.replace(manifest, sources=sources).save(folder)
 
     def windows(**changes) -> int:
-        return preflight.check(built(tiny(tmp_path / "run", **changes)), world_size=1)["phases"][0]["windows_per_epoch"]
+        return preflight.check(built(tiny(tmp_path / "run", **changes)), world_size=1).orders[0].epoch_length
 
     plain = windows()
     twice_more = windows(source_repeats={"cases": 3})
@@ -182,7 +182,7 @@ def test_a_sources_weight_is_how_often_an_epoch_reads_it(corpus, tiny, tmp_path)
 
 def test_a_corpus_that_holds_nothing_out_is_trained_without_evaluation(nothing_held_out, tiny, tmp_path, caplog):
     values = built(tiny(tmp_path / "run", corpus=str(nothing_held_out), schedule={"max_steps": 2}))
-    assert preflight.check(values, world_size=1)["heldout_windows"] == 0
+    assert preflight.check(values, world_size=1).num_heldout == 0
     caplog.set_level("INFO", logger="camembert_bio")
     assert pretrain(values) == EXIT_DONE
     assert caplog.text.count("holds no text out (validation_fraction 0): no held-out loss") == 1
@@ -232,7 +232,7 @@ def test_a_checkpoint_and_a_resumption_say_what_they_are_made_of(copy, tiny):
 def test_the_wait_for_data_is_told_and_counts(copy):
     points = [point for point in metrics.read(copy) if "train/loss" in point]
     for point in points:
-        assert 0 <= point["speed/data_wait_s"] < 8 * 64 / point["speed/tokens_per_s"]
+        assert 0 <= point["time/data_wait_s"] < 8 * 64 / point["speed/tokens_per_s"]
 
 
 def test_check_refuses_a_foreign_output_and_a_run_at_work(copy, tiny, tmp_path):

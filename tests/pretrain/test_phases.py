@@ -114,11 +114,9 @@ def test_the_layout_of_a_phase_may_change_and_its_length_may_not(runs, settings,
     }
 
 
-def test_check_tells_of_each_phase_and_of_every_mistake_in_them(settings, tmp_path):
-    told = preflight.check(config.build(Pretrain, settings(tmp_path / "run", "zero1", (3, 4))), world_size=2)
-    assert (told["steps"], told["tokens"]) == (END, 1792)
-    assert [phase["gradient_accumulation_steps"] for phase in told["phases"]] == [2, 1]
-    assert told["phases"][0]["windows_per_epoch"] > told["phases"][1]["windows_per_epoch"]
+def test_every_mistake_in_the_phases_is_told(settings, tmp_path):
+    first, second = preflight.check(config.build(Pretrain, settings(tmp_path / "run", "zero1", (3, 4))), 2).orders
+    assert first.epoch_length > second.epoch_length
     values = settings(tmp_path / "run", "zero1", (5, 4))
     values["phases"][0]["seq_length"] = 5
     values["phases"][1] |= {"seq_length": 65, "schedule": {"warmup_tokens": 1050}}

@@ -18,6 +18,7 @@ from camembert_bio.model.objective import PackedLM
 from camembert_bio.pretrain import checkpoint, metrics, run_folder
 from camembert_bio.pretrain.export import export
 from camembert_bio.pretrain.loop import pretrain
+from camembert_bio.pretrain.plan import Assumptions, plan
 from camembert_bio.pretrain.preflight import check
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.settings import engine_settings
@@ -201,7 +202,8 @@ def test_settings_that_are_refused(tiny, tmp_path):
 
 
 def test_check_tells_what_would_run_and_lists_every_mistake(tiny, tmp_path):
-    told = check(built(tiny(tmp_path / "run")), world_size=2)
+    recipe = built(tiny(tmp_path / "run"))
+    told = plan(recipe, check(recipe, world_size=2), Assumptions(2))
     (phase,) = told["phases"]
     assert (told["steps"], told["tokens"], phase["gradient_accumulation_steps"]) == (4, 4 * 8 * 64, 2)
     assert told["resumes"] is False and phase["window_fill"] > 0.9

@@ -49,7 +49,7 @@ def campaign_parts(folder: Path, campaign: str) -> tuple[list[str], list[str]]:
 
 def _used_for(path: Path, use: str) -> list[str]:
     lines = [[field.strip() for field in line.split("\t")] for line in read_text(path).splitlines()]
-    found = [f"{_DOCUMENTS}/{Path(name).stem}" for name, *uses in lines if use in uses]
+    found = [f"{_DOCUMENTS}/{name.removesuffix('.txt')}" for name, *uses in lines if use in uses]
     if not found:
         raise UserError(f"{path} gives no document the use {use!r}; is it the file of DEFT 2021?")
     return found
