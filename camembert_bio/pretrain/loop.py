@@ -50,7 +50,10 @@ def pretrain(recipe: Pretrain) -> int:
 
 
 def train(run: Run, metrics: Metrics | None) -> int:
-    """Steps from `run.step` to the end: agree, step, log, evaluate, save. Collective."""
+    """Steps from `run.step` to the end: agree, step, log, evaluate, save. Collective.
+
+    A phase's last step is logged, evaluated and saved whatever the intervals.
+    """
     recipe, total = run.recipe, num_steps(run.recipe)
     batches = _batches(run)
     seen = Interval(run.costs)
@@ -67,15 +70,16 @@ def train(run: Run, metrics: Metrics | None) -> int:
         seen.count(micro_batches)
         with seen.timed(interval.STEP):
             seen.add(_step(run, micro_batches, agreed.num_targets))
+        last = run.step + 1 == phase_of(recipe, run.step).end_step
         run.step += 1
         if metrics is not None:
             metrics.advance()
-        if run.step % recipe.log_every_steps == 0 or run.step == total:
+        if run.step % recipe.log_every_steps == 0 or last:
             _log(run, seen, metrics)
             seen = Interval(run.costs)
-        if run.step % recipe.evaluation.every_steps == 0 or run.step == total:
+        if run.step % recipe.evaluation.every_steps == 0 or last:
             heldout.evaluate(run, metrics)
-        if run.step % recipe.checkpoint.every_steps == 0 or run.step == total:
+        if run.step % recipe.checkpoint.every_steps == 0 or last:
             _save(run, metrics)
     return EXIT_DONE
 

@@ -95,7 +95,8 @@ def _examine_corpus(recipe: Pretrain, corpus: Corpus, begun: bool, verified: boo
     with mistakes.noted():
         encoder = _encoder(recipe, corpus, begun)
     with mistakes.noted():
-        if any(phase.objective.kind == "masked" and phase.objective.whole_word for phase in phases(recipe)):
+        masked = [phase.objective for phase in phases(recipe) if phase.objective.kind == "masked"]
+        if any(objective.whole_word for objective in [recipe.objective, *masked]):  # held-out text is the first's
             check_marks_words(corpus.vocabulary)
     with mistakes.noted():
         orders = _orders(recipe, corpus)

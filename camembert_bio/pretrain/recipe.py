@@ -218,7 +218,7 @@ class Evaluation:
     """Loss on held-out text, always at 15 % masking with masks that never change."""
 
     every_steps: Positive = 1000
-    """Steps between two evaluations; the last step is evaluated too."""
+    """Steps between two evaluations; the last step of a phase is evaluated too."""
     max_windows: Positive = 1000
     """Windows of the held-out split that are evaluated, the same ones each time, of each source in proportion."""
     prompts: tuple[str, ...] = ()
@@ -236,7 +236,7 @@ class Checkpoint:
     """When to save, and how many checkpoints stay."""
 
     every_steps: Positive = 1000
-    """Steps between two checkpoints; the last step and an early stop are saved too."""
+    """Steps between two checkpoints; the last step of a phase and an early stop are saved too."""
     keep: Positive = 3
     """Newest complete checkpoints that stay in the run folder."""
 

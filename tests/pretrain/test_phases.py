@@ -114,6 +114,19 @@ def test_the_layout_of_a_phase_may_change_and_its_length_may_not(runs, settings,
     }
 
 
+@pytest.mark.usefixtures("world_of_one")
+def test_the_last_step_of_a_phase_is_logged_evaluated_and_saved(settings, tmp_path):
+    values = settings(tmp_path / "run", "zero1", (12, 8))
+    values |= {"log_every_steps": 100, "evaluation": {"every_steps": 100, "max_windows": 6}}
+    values["checkpoint"] = {"every_steps": 100}
+    assert pretrain(config.build(Pretrain, values)) == EXIT_DONE
+    points = metrics.read(tmp_path / "run")
+    for name in ("train/loss", "heldout/loss"):
+        assert [point["step"] for point in points if name in point] == [BORDER, END]
+    steps = [checkpoint.read_state(path)["step"] for path in checkpoint.complete(tmp_path / "run")]
+    assert steps == [0, BORDER, END]
+
+
 def test_every_mistake_in_the_phases_is_told(settings, tmp_path):
     first, second = preflight.check(config.build(Pretrain, settings(tmp_path / "run", "zero1", (3, 4))), 2).orders
     assert first.epoch_length > second.epoch_length
