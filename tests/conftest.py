@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from camembert_bio import config
+from camembert_bio import config, log
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.samples.corpus import write_corpus
@@ -73,6 +74,15 @@ def tiny(corpus: Corpus) -> Tiny:
         }
 
     return values
+
+
+@pytest.fixture(autouse=True)
+def _log_of_one_test() -> Iterator[None]:
+    """What the command line does to the package's log ends with the test: pytest reads it, once."""
+    yield
+    log.logger.handlers.clear()
+    log.logger.propagate = True
+    log.logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -174,8 +174,7 @@ def test_table_is_cached_and_read_again(small, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut"])
-def test_corrupted_cache_is_built_again(small, caplog, monkeypatch, content):
-    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+def test_corrupted_cache_is_built_again(small, caplog, content):
     first = load_windows(small, "train", 32)
     (path,) = cached(small)
     whole = path.read_bytes()
@@ -248,8 +247,7 @@ def changed(name, place, value):
         lambda table: {"sources": ("a",)},
     ],
 )
-def test_a_cache_that_does_not_fit_the_shards_is_built_again(small, caplog, monkeypatch, change):
-    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+def test_a_cache_that_does_not_fit_the_shards_is_built_again(small, caplog, change):
     first = load_windows(small, "train", 32)
     (path,) = cached(small)
     whole = path.read_bytes()
@@ -267,8 +265,7 @@ def test_another_corpus_is_another_cache(tmp_path, small, write_corpus):
     assert len(cached(small)) == 2
 
 
-def test_without_a_writable_folder_it_works(small, caplog, monkeypatch):
-    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+def test_without_a_writable_folder_it_works(small, caplog):
     (small.folder / "windows").write_text("a file stands where the folder would")
     with caplog.at_level(logging.WARNING):
         table = load_windows(small, "train", 32)

@@ -184,10 +184,7 @@ def test_every_gold_entity_of_emea_is_in_the_test_whatever_its_length():
 
 
 @NO_E3C
-def test_the_splits_of_e3c_are_read(caplog, monkeypatch):
-    import logging
-
-    monkeypatch.setattr(logging.getLogger("camembert_bio"), "propagate", True)
+def test_the_splits_of_e3c_are_read(caplog):
     audited = load_task(Task("e3c", "e3c", path=E3C, split="e3c-audited"))
     assert (len(audited.train), len(audited.validation), len(audited.test)) == (150, 18, 45)
     assert sum(len(document.spans) for document in audited.validation) == 272  # by hand, not the 213 of the dictionary

@@ -1,4 +1,3 @@
-import logging
 import shutil
 
 import pytest
@@ -69,8 +68,7 @@ def test_a_test_document_seen_in_training_is_refused(brat_folder):
         load_task(Task("drugs", "brat", **validated))
 
 
-def test_a_leak_that_is_allowed_by_name(brat_folder, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("camembert_bio"), "propagate", True)
+def test_a_leak_that_is_allowed_by_name(brat_folder, tmp_path, caplog):
     shutil.copytree(brat_folder / "test", tmp_path / "test")
     for suffix in (".txt", ".ann"):
         shutil.copy(brat_folder / f"train/doc007{suffix}", tmp_path / f"test/again{suffix}")
@@ -86,8 +84,7 @@ def test_a_leak_that_is_allowed_by_name(brat_folder, tmp_path, caplog, monkeypat
         load_task(Task("drugs", "brat", **parts, allowed_leaks=("again", "agian")))
 
 
-def test_a_validation_document_seen_in_training_is_told(brat_folder, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("camembert_bio"), "propagate", True)
+def test_a_validation_document_seen_in_training_is_told(brat_folder, caplog):
     folders = {"train": "train", "validation": "train", "test": "test"}
     load_task(Task("drugs", "brat", **{part: brat_folder / name for part, name in folders.items()}))
     assert "48 of 48 validation documents have the text of a training document (doc000, doc001" in caplog.text

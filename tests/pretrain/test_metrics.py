@@ -1,4 +1,5 @@
 import json
+import time
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -14,7 +15,13 @@ def test_points_past_the_checkpoint_are_dropped(tmp_path):
 
 
 def write(run, first, last, loss):
-    """A process that goes on after step `first` and is killed after `last`: it closes nothing."""
+    """A process that goes on after step `first` and is killed after `last`: it closes nothing.
+
+    It starts in a second of its own, as processes do: TensorBoard orders what they write by the second.
+    """
+    started = int(time.time())
+    while int(time.time()) == started:
+        time.sleep(0.01)
     opened = Metrics(run, first, 10)
     for step in range(first + 1, last + 1):
         opened.write(step, step, {"train/loss": loss})

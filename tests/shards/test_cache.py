@@ -195,7 +195,7 @@ def test_what_another_process_uses_stays_until_it_is_killed(cache_of, server, en
     assert names(cache, entries) == "bc"
 
 
-def test_a_killed_fetch_leaves_nothing_that_is_taken_for_whole(cache_of, server, entries, monkeypatch):
+def test_a_killed_fetch_leaves_nothing_that_is_taken_for_whole(cache_of, server, entries):
     cache = cache_of(1)
     server.gate_after = 4
     with holder(cache, server, entries[0]) as process:
@@ -234,8 +234,7 @@ def test_what_a_power_cut_left_is_fetched_again(cache_of, server, entries):
     assert server.asked[-2:] == [("b", f"bytes=4000-{SIZE - 1}"), ("b", f"bytes=0-{SIZE - 1}")]
 
 
-def test_a_flipped_bit_on_the_disk_is_found(cache_of, server, entries, caplog, monkeypatch):
-    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+def test_a_flipped_bit_on_the_disk_is_found(cache_of, server, entries, caplog):
     cache = cache_of(6)
     for entry in entries[:2]:
         read(cache, entry)
@@ -285,8 +284,7 @@ def test_a_thread_fetches_ahead_what_is_wanted_and_nothing_else(cache_of, server
     assert len(server.asked) == asked + 2 and not ahead._is_running
 
 
-def test_what_cannot_be_fetched_ahead_is_told_once(cache_of, server, entries, caplog, monkeypatch):
-    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+def test_what_cannot_be_fetched_ahead_is_told_once(cache_of, server, entries, caplog):
     cache = cache_of(3)
     server.statuses["a"] = [500]
     ahead = Ahead(cache)

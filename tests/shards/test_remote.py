@@ -116,8 +116,7 @@ def test_the_waits_double(server, monkeypatch):
         assert most / 2 <= wait_s <= most
 
 
-def test_a_shard_that_is_damaged_once_heals(corpus, opened, server, caplog, monkeypatch):
-    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+def test_a_shard_that_is_damaged_once_heals(corpus, opened, server, caplog):
     server.ranges, server.corrupts[SHARD] = False, 1
     assert opened.open(entry_of(corpus)).doc_ids == corpus.open(entry_of(corpus)).doc_ids
     assert f"{SHARD} has sha256 " in caplog.text
@@ -236,8 +235,7 @@ def test_another_corpus_at_the_address_is_another_corpus(corpus, server, storage
     assert other.manifest.hash != opened.manifest.hash and other.folder != opened.folder
 
 
-def test_a_secret_is_used_and_never_shown(corpus, server, storage, caplog, monkeypatch):
-    monkeypatch.setattr("camembert_bio.log.logger.propagate", True)
+def test_a_secret_is_used_and_never_shown(corpus, server, storage, caplog):
     caplog.set_level("DEBUG", logger="camembert_bio")
     server.query, server.authorization = "sig=a%2Fb%2Bs3cret", "Basic dXNlcjpwNHNz"
     url = server.url.replace("//", "//user:p4ss@") + "?sig=a%2Fb%2Bs3cret"
