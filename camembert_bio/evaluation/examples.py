@@ -1,12 +1,11 @@
-"""Documents as model input: windows of sub-words, their tags, and batches of like length.
+"""Documents as model input: windows of sub-words and their tags.
 
-Shape letters: B windows of a batch, L sub-words of its longest window, special ones included, T tokens of a
-document, M layers of tags.
+Shape letters: L sub-words of a window, special ones included, T tokens of a document, M layers of tags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,6 @@ from camembert_bio.evaluation.documents import Document
 from camembert_bio.evaluation.layers import IGNORED, Layers, encode, spread
 from camembert_bio.evaluation.metrics import IntArray
 from camembert_bio.evaluation.recipe import Policy
-
-# Batches per bucket: enough to fill batches with like lengths, few enough to stay near a random order.
-_BATCHES_PER_BUCKET = 32
 
 
 @dataclass(frozen=True)
@@ -81,32 +77,3 @@ def document_tags(encoded: Encoded, rows: Sequence[IntArray], num_layers: int) -
         owned = np.flatnonzero(window.is_owned)
         tags[window.document][window.start + owned - 1] = row[owned]
     return tags
-
-
-def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> Iterator[IntArray]:
-    """Endless batches of indices: each epoch shows every index once, in an order drawn from (seed, epoch).
-
-    Within buckets of 32 batches indices are sorted by length, so that little is padded. The last
-    batch of an epoch may be smaller.
-    """
-    sizes = np.asarray(lengths)
-    epoch = 0
-    while True:
-        rng = np.random.default_rng((seed, epoch))
-        order = rng.permutation(len(sizes))
-        batches = []
-        for first in range(0, len(order), batch_size * _BATCHES_PER_BUCKET):
-            bucket = order[first : first + batch_size * _BATCHES_PER_BUCKET]
-            bucket = bucket[np.argsort(sizes[bucket], kind="stable")]
-            batches += [bucket[start : start + batch_size] for start in range(0, len(bucket), batch_size)]
-        for index in rng.permutation(len(batches)):
-            yield batches[index]
-        epoch += 1
-
-
-def pad(rows: Sequence[IntArray], value: int) -> IntArray:
-    """[B, L] or [B, L, M] of rows of unequal length, filled with `value` at their end."""
-    padded = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), value, dtype=np.int64)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded

@@ -28,8 +28,10 @@ from camembert_bio.evaluation.results import find_runs, problem_of, read_result
 from camembert_bio.evaluation.tasks import TaskData, load_task
 
 if TYPE_CHECKING:
-    from camembert_bio.evaluation.finetune import Outcome, Parts
+    from camembert_bio.evaluation.documents import Span
+    from camembert_bio.evaluation.finetune import Outcome
     from camembert_bio.evaluation.models import ModelFolder
+    from camembert_bio.evaluation.tagging import Parts, TaggingHead
 
 logger = logging.getLogger(__name__)
 
@@ -113,40 +115,40 @@ def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> tuple[in
     due = [seed for seed in recipe.seeds if not is_finished(folders[seed], ids[seed])]
     if len(due) < len(recipe.seeds):
         logger.info("%s, %s: %d of %d runs are done", task.name, model.name, len(ids) - len(due), len(ids))
-    parts = None
+    head = None
     num_done = num_left = 0
     for seed in due:
         with claim(folders[seed]) as is_ours:
             if not is_ours:
                 num_left += 1
             elif not is_finished(folders[seed], ids[seed]):  # another process may have done it just now
-                parts = parts or _encode(recipe, task, model)
-                _run(recipe, task, model, parts, seed)
+                head = head or _head(recipe, task, model)
+                _run(recipe, task, model, head, seed)
                 num_done += 1
     return num_done, num_left
 
 
-def _encode(recipe: Finetune, task: TaskData, model: ModelFolder) -> Parts:
-    """The task's documents as the model reads them."""
+def _head(recipe: Finetune, task: TaskData, model: ModelFolder) -> TaggingHead:
+    """The task's documents as the model reads them, for all seeds."""
     from camembert_bio.evaluation.examples import encode_documents
-    from camembert_bio.evaluation.finetune import Parts
     from camembert_bio.evaluation.layers import tag_layers
+    from camembert_bio.evaluation.tagging import Parts, TaggingHead
 
     train, validation, test = (
         encode_documents(documents, model.tokenizer, recipe.seq_length, recipe.window_overlap)
         for documents in (task.train, task.validation, task.test)
     )
     layers = tag_layers(recipe.policy, task.labels, [*task.train, *task.validation, *task.test])
-    return Parts(train, validation, test, layers)
+    return TaggingHead(model, Parts(train, validation, test, layers), recipe.policy)
 
 
-def _run(recipe: Finetune, task: TaskData, model: ModelFolder, parts: Parts, seed: int) -> None:
+def _run(recipe: Finetune, task: TaskData, model: ModelFolder, head: TaggingHead, seed: int) -> None:
     """One run, to its folder."""
     from camembert_bio.evaluation.finetune import finetune
 
     folder = recipe.output / task.name / model.name / f"seed-{seed}"
-    outcome = finetune(recipe, model, parts, seed, f"{task.name} {model.name} seed {seed}")
-    found = _save(folder, _result(recipe, task, model, seed), run_id(recipe, task, model, seed), parts, outcome)
+    outcome = finetune(head, recipe, seed, f"{task.name} {model.name} seed {seed}")
+    found = _save(folder, _result(recipe, task, model, seed), run_id(recipe, task, model, seed), head.parts, outcome)
     logger.info(
         "%s, %s, seed %d: F1 %.2f (ceiling %.2f), best at step %d of %d, %.0f s",
         task.name,
@@ -179,7 +181,9 @@ def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> 
     }
 
 
-def _save(folder: Path, result: dict[str, Any], identity: str, parts: Parts, outcome: Outcome) -> dict[str, Any]:
+def _save(
+    folder: Path, result: dict[str, Any], identity: str, parts: Parts, outcome: Outcome[list[list[Span]]]
+) -> dict[str, Any]:
     """Write a run's folder, whole, in the place of any that stood there; returns its scores."""
     from camembert_bio.evaluation.ceiling import perfect_spans
 

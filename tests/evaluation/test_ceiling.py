@@ -14,9 +14,9 @@ from camembert_bio.evaluation.corpora.e3c import read_e3c
 from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.examples import encode_documents, window_labels
-from camembert_bio.evaluation.finetune import mentions, predict
 from camembert_bio.evaluation.layers import tag_layers, tag_names
 from camembert_bio.evaluation.metrics import strict_scores
+from camembert_bio.evaluation.tagging import mentions, predict
 from camembert_bio.samples.ner import write_ner
 
 from .conftest import make_documents, write_cas_2020

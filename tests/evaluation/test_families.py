@@ -13,9 +13,10 @@ from camembert_bio.evaluation.align import lone_space_id
 from camembert_bio.evaluation.ceiling import perfect_spans
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.evaluation.examples import encode_documents
-from camembert_bio.evaluation.finetune import Parts, finetune
+from camembert_bio.evaluation.finetune import finetune
 from camembert_bio.evaluation.models import check_tokenizer, open_model
 from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.tagging import Parts, TaggingHead
 from camembert_bio.evaluation.tasks import load_task
 
 from .conftest import make_documents
@@ -41,7 +42,7 @@ def test_a_published_folder_is_opened_aligned_and_trained(folder, recipe_values)
     )
     for window in parts.test.windows[:5]:
         assert (window.input_ids[0], window.input_ids[-1]) == tuple(model.tokenizer("")["input_ids"])
-    outcome = finetune(recipe, model, parts, 0, "tiny")
+    outcome = finetune(TaggingHead(model, parts, recipe.policy), recipe, 0, "tiny")
     assert len(outcome.predictions) == len(data.test) and len(outcome.history) == 1
     found, ledger = perfect_spans(parts.test, "flat-outermost", (data.labels,))
     assert [set(spans) for spans in found] == [set(document.spans) for document in data.test]

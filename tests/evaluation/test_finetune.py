@@ -7,14 +7,16 @@ import torch
 
 from camembert_bio import config
 from camembert_bio.errors import RunError
+from camembert_bio.evaluation.batches import pad, shuffled_batches, sorted_batches
 from camembert_bio.evaluation.ceiling import perfect_spans
 from camembert_bio.evaluation.documents import Document, Span
-from camembert_bio.evaluation.examples import encode_documents, pad, shuffled_batches, window_labels
-from camembert_bio.evaluation.finetune import Parts, finetune, mentions, predict, rate_factor
+from camembert_bio.evaluation.examples import encode_documents, window_labels
+from camembert_bio.evaluation.finetune import finetune, rate_factor
 from camembert_bio.evaluation.layers import IGNORED, encode, tag_layers
 from camembert_bio.evaluation.metrics import strict_scores
 from camembert_bio.evaluation.models import open_model
 from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.tagging import Parts, TaggingHead, mentions, predict
 from camembert_bio.evaluation.tasks import load_task
 
 
@@ -120,6 +122,12 @@ def test_batches_show_every_window_once_an_epoch():
     assert first[0] == first[1] != first[2]
 
 
+def test_batches_that_predict_hold_so_many_tokens_with_padding():
+    lengths = [5, 200, 7, 5, 30, 12]
+    batches = sorted_batches(lengths, 30)
+    assert batches == [[0, 3, 2], [5], [4], [1]]
+
+
 def test_rows_are_padded_at_their_end():
     assert pad([np.array([1, 2, 3]), np.array([4])], 9).tolist() == [[1, 2, 3], [4, 9, 9]]
 
@@ -145,7 +153,7 @@ def test_a_tiny_set_is_learnt_by_heart(recipe_values, model, parts, policy):
     }
     layers = tag_layers(policy, ["CHEM", "DISO"], parts.train.documents)
     known = Parts(parts.train, parts.train, parts.train, layers)
-    outcome = finetune(config.build(Finetune, values), model, known, seed=0, name="test")
+    outcome = finetune(TaggingHead(model, known, policy), config.build(Finetune, values), seed=0, name="test")
     documents = parts.train.documents
     gold = mentions(documents, [document.spans for document in documents])
     assert strict_scores(gold, mentions(documents, outcome.predictions)).micro.f1 > 0.9
@@ -158,7 +166,8 @@ def test_a_seed_repeats_and_leaves_the_generators_alone(recipe, model, parts):
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    first, again, other = (finetune(recipe, model, parts, seed, "test") for seed in (0, 0, 1))
+    head = TaggingHead(model, parts, recipe.policy)
+    first, again, other = (finetune(head, recipe, seed, "test") for seed in (0, 0, 1))
     assert torch.equal(torch.rand(3), expected)
     assert first.history == again.history
     assert first.predictions == again.predictions
@@ -169,7 +178,8 @@ def test_the_best_weights_are_those_that_predict(recipe_values, model, parts):
     # A rate that only rises teaches first, then ruins: the last evaluation is not the best one.
     values = {**recipe_values, "max_steps": 60, "evaluate_every": 10, "learning_rate": 3e-1, "warmup_ratio": 1.0}
     twice = Parts(parts.train, parts.validation, parts.validation, parts.layers)
-    outcome = finetune(config.build(Finetune, values), model, twice, seed=0, name="test")
+    head = TaggingHead(model, twice, "flat-outermost")
+    outcome = finetune(head, config.build(Finetune, values), seed=0, name="test")
     documents = parts.validation.documents
     gold = mentions(documents, [document.spans for document in documents])
     scores = [record["validation_f1"] for record in outcome.history]
@@ -180,4 +190,4 @@ def test_the_best_weights_are_those_that_predict(recipe_values, model, parts):
 def test_a_loss_that_is_not_finite(recipe_values, model, parts):
     recipe = config.build(Finetune, {**recipe_values, "learning_rate": 1e30, "warmup_ratio": 0})
     with pytest.raises(RunError, match="drugs tiny: the loss is nan at step 2; try a lower learning_rate"):
-        finetune(recipe, model, parts, seed=0, name="drugs tiny")
+        finetune(TaggingHead(model, parts, recipe.policy), recipe, seed=0, name="drugs tiny")

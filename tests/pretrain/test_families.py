@@ -15,9 +15,10 @@ from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.errors import EXIT_DONE, UserError
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.examples import encode_documents
-from camembert_bio.evaluation.finetune import Parts, finetune
+from camembert_bio.evaluation.finetune import finetune
 from camembert_bio.evaluation.models import open_model
 from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.tagging import Parts, TaggingHead
 from camembert_bio.pretrain import checkpoint, preflight
 from camembert_bio.pretrain.export import export
 from camembert_bio.pretrain.loop import pretrain
@@ -87,7 +88,9 @@ def _finetune(exported: Path, folder: Path) -> None:
     task = {"name": "drugs", "format": "brat", "train": folder, "validation": folder, "test": folder}
     values = {"output": folder / "f", "models": {"exported": str(exported)}, "tasks": [task], "seeds": [0]}
     steps = {"max_steps": 2, "evaluate_every": 1, "seq_length": 64, "window_overlap": 16}
-    outcome = finetune(config.build(Finetune, {**values, **steps}), opened, parts, 0, "exported")
+    outcome = finetune(
+        TaggingHead(opened, parts, "flat-outermost"), config.build(Finetune, {**values, **steps}), 0, "exported"
+    )
     assert len(outcome.predictions) == 4 and len(outcome.history) == 2
 
 
