@@ -153,17 +153,22 @@ def identity(recipe: Pretrain) -> dict[str, Any]:
 
 def check_same(run: Path, recipe: Pretrain, corpus: Corpus) -> None:
     """Refuse to go on with another corpus or another recipe. Raises `UserError` naming what differs."""
-    begun = read(run)
-    if begun.corpus_hash != corpus.manifest.hash:
-        raise UserError(
-            f"the corpus {corpus.place} changed under the run {run}: hash {corpus.manifest.hash[:12]}, "
-            f"the run began with {begun.corpus_hash[:12]}; restore it, or start another run in a new output"
-        )
-    changed = _differences(begun.identity, identity(recipe))
+    check_corpus(run, corpus)
+    changed = _differences(read(run).identity, identity(recipe))
     if changed:
         listed = "; ".join(f"{key}: {before!r} -> {now!r}" for key, (before, now) in changed.items())
         raise UserError(
             f"the recipe changed under the run {run} ({listed}); restore it, or start another run in a new output"
+        )
+
+
+def check_corpus(run: Path, corpus: Corpus) -> None:
+    """Raise `UserError` when the run began with another corpus."""
+    begun = read(run).corpus_hash
+    if begun != corpus.manifest.hash:
+        raise UserError(
+            f"the corpus {corpus.place} changed under the run {run}: hash {corpus.manifest.hash[:12]}, "
+            f"the run began with {begun[:12]}; restore it, or start another run in a new output"
         )
 
 

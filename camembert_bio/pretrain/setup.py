@@ -19,6 +19,7 @@ from camembert_bio.model.flops import ModelFlops, model_flops
 from camembert_bio.pretrain import branch, checkpoint, devices, optimizer_state, preflight, run_folder
 from camembert_bio.pretrain.branch import Before
 from camembert_bio.pretrain.engine import Engine, check_device, on_accelerator
+from camembert_bio.pretrain.loaders import training_loader
 from camembert_bio.pretrain.prompts import Prompts
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.saving import Saver
@@ -174,24 +175,9 @@ def _examine(recipe: Pretrain, begun: bool) -> preflight.Ready:
 
 def _loaders(recipe: Pretrain, ready: preflight.Ready, before: Before) -> list[Loader]:
     """This rank's share of the training windows, by phase."""
+    place = (ranks.rank(), ranks.world_size())
     return [
-        Loader(
-            ready.corpus,
-            seq_length=phase.seq_length,
-            seed=recipe.seed,
-            global_batch_size=phase.global_batch_size,
-            micro_batch_size=phase.micro_batch_size,
-            rank=ranks.rank(),
-            world_size=ranks.world_size(),
-            mlm_probability=phase.mlm_probability,
-            whole_word=phase.objective.whole_word,
-            objective=phase.objective.kind,
-            first_step=phase.first_step,
-            first_sample=before.samples.get(phase.seq_length, 0) + phase.first_sample,
-            repeats=ready.corpus.manifest.repeats(recipe.source_repeats),
-            shuffle_shards=recipe.shuffle_shards,
-            pin_memory=on_accelerator(),
-        )
+        training_loader(recipe, ready.corpus, phase, before, *place, pin_memory=on_accelerator())
         for phase in phases(recipe)
     ]
 

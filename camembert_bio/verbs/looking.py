@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from camembert_bio.verbs.command import answer, declare
+from camembert_bio.errors import UserError
+from camembert_bio.verbs.command import answer, declare, positive
 
 
 def add(verbs: Any) -> None:
@@ -15,6 +16,8 @@ def add(verbs: Any) -> None:
     inspect = declare(verbs, "inspect", _inspect, text)
     inspect.add_argument("path", type=Path, metavar="PATH", help="the folder or shard")
     inspect.add_argument("--document", metavar="ID", help="decode one document of a corpus: prints its text")
+    inspect.add_argument("--step", type=positive, metavar="N", help="list the batches of a run's step, the first is 1")
+    inspect.add_argument("--text", action="store_true", help="with --step: print the text of the windows too")
     demo = declare(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes", json_too=False)
     demo.add_argument("output", type=Path, nargs="?", default=Path("demo-output"), help="folder (default demo-output)")
 
@@ -22,7 +25,16 @@ def add(verbs: Any) -> None:
 def _inspect(options: argparse.Namespace) -> int:
     from camembert_bio.inspection import inspect
 
-    return answer(options, inspect(options.path, options.document))
+    if options.step is None:
+        if options.text:
+            raise UserError("--text prints the windows of a step; give --step N too")
+        return answer(options, inspect(options.path, options.document))
+    if options.document is not None:
+        raise UserError("--document is of a corpus and --step of a run; give one of them")
+    from camembert_bio.pretrain import look
+
+    step = look.describe(options.path, options.step, options.text)
+    return answer(options, step, look.as_text(step))
 
 
 def _demo(options: argparse.Namespace) -> int:
