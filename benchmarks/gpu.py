@@ -233,11 +233,11 @@ def report(name: str, value: float, target: str, met: bool, detail: dict[str, An
 
 def peak_tflops() -> float:
     """The device's dense peak in bf16."""
-    from camembert_bio.pretrain.devices import recognise
+    from camembert_bio.devices import recognise
 
     device = recognise(torch.cuda.get_device_name())
     if device is None or device.half_tflops is None:
-        raise SystemExit(f"the peak of {torch.cuda.get_device_name()} is not known; add it to pretrain/devices.py")
+        raise SystemExit(f"the peak of {torch.cuda.get_device_name()} is not known; add it to camembert_bio/devices.py")
     return device.half_tflops
 
 

@@ -28,9 +28,9 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from camembert_bio import config  # noqa: E402
+from camembert_bio.devices import find_device  # noqa: E402
 from camembert_bio.model.encoder import build_encoder  # noqa: E402
 from camembert_bio.model.flops import model_flops  # noqa: E402
-from camembert_bio.pretrain.devices import find_device  # noqa: E402
 from camembert_bio.pretrain.recipe import Shape  # noqa: E402
 from camembert_bio.samples.corpus import write_corpus  # noqa: E402
 

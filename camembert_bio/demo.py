@@ -51,7 +51,7 @@ def demo(output: Path) -> int:
     _say("6/6 finetune: entity recognition before and after, three seeds each")
     _verb(output, "finetune", RECIPE)
     _say(f"done in {time.monotonic() - started:.0f} s")
-    print(f"report:      {output / 'results' / 'report.md'}")
+    print(f"report:      {output / 'results' / 'report.html'}")
     print(f"curves:      tensorboard --logdir {output / 'run' / 'tensorboard'}")
     print(f"the model:   {output / 'models' / 'after'}")
     return 0

@@ -37,17 +37,19 @@ dd { margin: 0; font-size: 1.35rem; font-weight: 600; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; margin: .6rem 0; font-size: .9rem; }
 caption { text-align: left; padding: .2rem 0; font-size: .9rem; }
+caption span { display: inline-block; max-width: min(100%, calc(100vw - 2rem)); }
 th, td { padding: .22rem .6rem; border-bottom: 1px solid var(--hair); text-align: right; vertical-align: middle; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-td { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 thead th, thead td { color: var(--muted); font-weight: 600; border-bottom: 2px solid var(--rule); }
-tbody th { font-weight: 400; }
+tbody th { font-weight: 400; position: sticky; left: 0; background: var(--paper); }
 .bar { display: block; width: 9rem; height: .85rem; margin-left: auto; }
 .ground { fill: var(--ground); } .c0 { fill: var(--c0); } .c1 { fill: var(--c1); } .c2 { fill: var(--c2); }
 .c3 { fill: var(--c3); } .c4 { fill: var(--c4); } .c5 { fill: var(--c5); }
 @media (max-width: 40rem) {
   main { padding: 1rem; }
   h1 { font-size: 1.45rem; }
+  dl div { flex-basis: 6rem; padding: .4rem .7rem; }
   .pair > * { flex-basis: 100%; }
   th, td { padding: .22rem .4rem; }
   .bar { width: 6rem; }
@@ -117,8 +119,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     )
     heads = "".join(f'<th scope="col">{markup(label)}</th>' if label else "<td></td>" for label in head)
     return (
-        f'<div class="scroll"><table><caption>{markup(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n'
-        f"<tbody>{lines}</tbody></table></div>"
+        f'<div class="scroll"><table><caption><span>{markup(caption)}</span></caption>\n'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>{lines}</tbody></table></div>"
     )
 
 

@@ -6,8 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from camembert_bio.evaluation.report import tables
-from camembert_bio.evaluation.results import FIGURES, Result, problem_of, read_output
+from camembert_bio.evaluation.results import FIGURES, Result, problem_of, read_output, tables
 
 
 def describe(output: Path) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camembert_bio import config
+from camembert_bio import config, files
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.predictions import RECIPE, RESULT, read_predictions, scores
+from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, read_predictions, scores
 
 FIGURES = ("f1", "precision", "recall", "iob2_f1", "ceiling")
 """The scores that are shown."""
@@ -62,6 +63,11 @@ class Result:
     weights_sha256: str
     tokenizer_sha256: str
     version: str
+    history: tuple[dict[str, float], ...] = ()
+    """For each evaluation in training: `step`, `train_loss`, `validation_f1`."""
+    best_step: int | None = None
+    train_s: float = 0.0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if missing := [name for name in FIGURES if not isinstance(self.scores.get(name), (int, float))]:
@@ -93,17 +99,52 @@ def read_result(folder: Path) -> Result:
     return config.build(Result, config.read_json(path), str(path))
 
 
-def problem_of(folder: Path, result: Result) -> str | None:
-    """Why a run's result is not what its folder's name and its predictions say; None when it is."""
+def verified_rows(folder: Path, result: Result) -> list[Row]:
+    """A run's test documents. Raises `UserError` when its result is not what its folder and its predictions say."""
     name = f"{result.task}/{result.model}/seed-{result.seed}"
     if "/".join(folder.parts[-3:]) != name:
-        return f"{folder}: its {RESULT} is of {name}"
+        raise UserError(f"{folder}: its {RESULT} is of {name}")
+    run_id, rows = read_predictions(folder)
+    if run_id != result.id:
+        raise UserError(f"{folder}: its {RESULT} and its predictions are of two runs")
+    if scores(rows) != result.scores:
+        raise UserError(f"{folder}: the scores in its {RESULT} are not those of its predictions")
+    return rows
+
+
+def problem_of(folder: Path, result: Result) -> str | None:
+    """Why a run's result is not what its folder's name and its predictions say; None when it is."""
     try:
-        run_id, rows = read_predictions(folder)
+        verified_rows(folder, result)
     except UserError as error:
         return str(error)
-    if run_id != result.id:
-        return f"{folder}: its {RESULT} and its predictions are of two runs"
-    if scores(rows) != result.scores:
-        return f"{folder}: the scores in its {RESULT} are not those of its predictions"
     return None
+
+
+def tables(grid: Grid, results: Iterable[Result]) -> list[dict[str, list[Result]]]:
+    """Results by model, one mapping for each protocol, task and data. Models stand in the grid's order."""
+    order = {name: position for position, name in enumerate(grid.models)}
+    tasks = {str(task.get("name")): position for position, task in enumerate(grid.tasks)}
+    ordered = sorted(results, key=lambda r: (order.get(r.model, len(order)), r.model, r.seed))
+    groups = _grouped(ordered, lambda r: (files.canonical_json(r.protocol), r.task, r.data_sha256))
+    by_task = sorted(groups.items(), key=lambda item: (item[0][0], tasks.get(item[0][1], len(tasks)), item[0][1:]))
+    return [_by_model(runs) for _, runs in by_task]
+
+
+def _by_model(runs: Sequence[Result]) -> dict[str, list[Result]]:
+    """The runs of each model; a name that stood for several models is told apart by its weights' hash."""
+    contents = _grouped(runs, lambda r: (r.model, r.weights_sha256, r.tokenizer_sha256, r.version))
+    names = [name for name, *_ in contents]
+    return {
+        name if names.count(name) == 1 else f"{name} ({weights[:8]}, version {version})": found
+        for (name, weights, _, version), found in contents.items()
+    }
+
+
+def _grouped(
+    results: Sequence[Result], key: Callable[[Result], tuple[str, ...]]
+) -> dict[tuple[str, ...], list[Result]]:
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault(key(result), []).append(result)
+    return groups

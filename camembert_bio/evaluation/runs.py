@@ -69,7 +69,7 @@ def run_finetune(recipe: Finetune) -> Path | None:
     if num_left:
         logger.info("%d runs are being done by other processes, which will report them", num_left)
     with alone(recipe.output):
-        return write_report(recipe.output) if find_runs(recipe.output) else None
+        return write_report(recipe.output)["report"] if find_runs(recipe.output) else None
 
 
 def run_id(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> str:

@@ -34,6 +34,7 @@ LEVEL = 0.95
 
 _CELLS = 4_000_000  # of a block of draws: 32 MB
 _SEED = 0  # the same report each time it is written
+_RESOLVED = 5  # draws beyond which a quantile is theirs; further out the spread decides alone
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ def interval(ratios: Ratios, level: float = LEVEL, num_draws: int = NUM_DRAWS) -
     spread = spread_of(ratios)
     draws_R = _draws(lambda w: _ratios_of(ratios, w), spread, num_draws)
     return _interval(draws_R, mean, spread, level, (0.0, 1.0))
+
+
+def analytic_interval(ratios: Ratios, level: float = LEVEL) -> Interval:
+    """As `interval`, without draws and so symmetric: at once, for the many figures of a report that decide nothing."""
+    mean = float(ratios.per_seed.mean())
+    if ratios.numerator.shape[1] < 2:
+        return Interval(mean, None, None)
+    spread = spread_of(ratios)
+    half = spread.reach(level) * spread.standard_error
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def difference(before: Ratios, after: Ratios, level: float = LEVEL, num_draws: int = NUM_DRAWS) -> Difference:
@@ -163,7 +174,7 @@ def _interval(draws_R: FloatArray, mean: float, spread: Spread, level: float, bo
     half = spread.reach(level) * spread.standard_error
     deviation = float(draws_R.std())
     tail = float(special.ndtr(-half / deviation)) if deviation > 0 else 0.5
-    if tail * len(draws_R) < 1:  # beyond the last draw: few documents, or few seeds that differ much
+    if tail * len(draws_R) < _RESOLVED:
         low, high = mean - half, mean + half
     else:
         low, high = np.quantile(draws_R, [tail, 1 - tail]).tolist()
@@ -175,7 +186,9 @@ def _bootstrap_p(draws_R: FloatArray, mean: float, spread: Spread) -> float:
     if spread.standard_error == 0:
         return 1.0 if mean == 0 else 1 / (len(draws_R) + 1)
     beyond = min(int((draws_R <= 0).sum()), int((draws_R >= 0).sum()))
-    tail = min(0.5, (beyond + 1) / (len(draws_R) + 1))
+    if beyond < _RESOLVED:
+        return spread.p_of(abs(mean) / spread.standard_error)
+    tail = min(0.5, beyond / len(draws_R))
     return spread.p_of(float(-special.ndtri(tail) * draws_R.std()) / spread.standard_error)
 
 

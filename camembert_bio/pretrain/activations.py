@@ -19,9 +19,9 @@ from torch.utils._pytree import tree_leaves
 from transformers import AttentionInterface, AutoModelForMaskedLM
 from transformers.masking_utils import AttentionMaskInterface
 
+from camembert_bio.devices import Device
 from camembert_bio.model.objective import PackedLM
 from camembert_bio.model.packed_attention import Segments, fits_varlen, packed_attention
-from camembert_bio.pretrain.devices import Device
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _TRACED = "traced"

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from camembert_bio.data.order import Order, accumulation_steps
+from camembert_bio.devices import Device
 from camembert_bio.model.encoder import num_parameters
 from camembert_bio.pretrain import activations, memory
 from camembert_bio.pretrain.activations import Pass, Work
-from camembert_bio.pretrain.devices import Device
 from camembert_bio.pretrain.optimizers import hidden_matrices
 from camembert_bio.pretrain.preflight import Ready
 from camembert_bio.pretrain.recipe import Pretrain

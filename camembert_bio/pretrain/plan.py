@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from camembert_bio import devices
 from camembert_bio.data.order import Order, accumulation_steps
+from camembert_bio.devices import Device
 from camembert_bio.model.flops import ModelFlops, model_flops
-from camembert_bio.pretrain import devices, run_folder
-from camembert_bio.pretrain.devices import Device
+from camembert_bio.pretrain import run_folder
 from camembert_bio.pretrain.fitting import Fits, parameters_by_part
 from camembert_bio.pretrain.preflight import Ready
 from camembert_bio.pretrain.recipe import Pretrain

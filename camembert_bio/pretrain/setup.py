@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from camembert_bio import config, files, ranks
+from camembert_bio import config, devices, files, ranks
 from camembert_bio.data.loader import EvaluationLoader, Loader
 from camembert_bio.data.windows import load_windows
 from camembert_bio.model import encoder as encoders
 from camembert_bio.model.flops import ModelFlops, model_flops
-from camembert_bio.pretrain import branch, checkpoint, devices, optimizer_state, preflight, run_folder
+from camembert_bio.pretrain import branch, checkpoint, optimizer_state, preflight, run_folder
 from camembert_bio.pretrain.branch import Before
 from camembert_bio.pretrain.engine import Engine, check_device, on_accelerator
 from camembert_bio.pretrain.loaders import training_loader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -58,3 +59,19 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)
+
+
+def pue(text: str) -> float:
+    """The power of a site over that of its machines, for argparse."""
+    return within(text, lambda value: 1 <= value <= 10, "a number from 1 to 10")
+
+
+def within(text: str, fits: Callable[[float], bool], what: str) -> float:
+    """A number that `fits`, for argparse; `what` says which do."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from camembert_bio import config
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.recipe import Format
-from camembert_bio.verbs.command import SECTIONS, answer, declare, declare_recipe, load
+from camembert_bio.verbs.command import SECTIONS, answer, declare, declare_recipe, load, pue, within
 
 
 def add(verbs: Any) -> None:
@@ -23,8 +23,12 @@ def add(verbs: Any) -> None:
     declare_recipe(verbs, "finetune", "finetune", _finetune, text)
     score = declare(verbs, "score", _score, "recompute every score from saved predictions")
     score.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune, or one run in it")
-    report = declare(verbs, "report", _report, "write the table of a finetune output folder")
+    report = declare(verbs, "report", _report, "compare the models of a finetune output folder: page, tables, tests")
     report.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune")
+    report.add_argument("--text", action="store_true", help="a second page, with the texts of the test documents")
+    report.add_argument("--card", metavar="MODEL", help="a model card for the hub too, of this model of the results")
+    report.add_argument("--watts", type=_watts, help="power of a run's device (default: by its name; 65 for a CPU)")
+    report.add_argument("--pue", type=pue, help="power of the site over that of its machines (default 1.58)")
 
 
 def _corpora(options: argparse.Namespace) -> int:
@@ -62,10 +66,18 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from camembert_bio.evaluation.cost import Factors
     from camembert_bio.evaluation.report import write_report
 
-    return _answer_report(options, write_report(options.path))
+    factors = Factors(options.watts) if options.pue is None else Factors(options.watts, options.pue)
+    written = write_report(options.path, factors, with_text=options.text, card_of=options.card)
+    lines = [written["report"].read_text(encoding="utf-8"), *(f"{kind}: {path}" for kind, path in written.items())]
+    return answer(options, {kind: str(path) for kind, path in written.items()}, "\n".join(lines))
 
 
 def _answer_report(options: argparse.Namespace, report: Path) -> int:
     return answer(options, {"report": str(report)}, f"{report.read_text(encoding='utf-8')}\nreport: {report}")
+
+
+def _watts(text: str) -> float:
+    return within(text, lambda value: 0 < value < float("inf"), "a number above 0")

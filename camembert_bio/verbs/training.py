@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from camembert_bio import ranks
-from camembert_bio.verbs.command import answer, declare, declare_recipe, load, positive
+from camembert_bio.verbs.command import answer, declare, declare_recipe, load, positive, pue, within
 
 
 def add(verbs: Any) -> None:
@@ -20,7 +18,7 @@ def add(verbs: Any) -> None:
     check.add_argument("--world-size", type=positive, default=1, help="ranks that will train (default 1)")
     check.add_argument("--device", metavar="NAME", help="plan for this device, cpu among them (default: all known)")
     check.add_argument("--mfu", type=_share, help="share of the peak that training reaches (default 0.4)")
-    check.add_argument("--pue", type=_pue, help="power of the site over that of its machines (default 1.58)")
+    check.add_argument("--pue", type=pue, help="power of the site over that of its machines (default 1.58)")
     text = "train, or resume; started on each rank by deepspeed, torchrun or srun"
     declare_recipe(verbs, "pretrain", "pretrain", _pretrain, text)
     export = declare(verbs, "export", _export, "write a transformers folder from a run")
@@ -44,21 +42,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _share(text: str) -> float:
     """A share above 0, for argparse."""
-    return _within(text, lambda value: 0 < value <= 1, "a number above 0, up to 1")
-
-
-def _pue(text: str) -> float:
-    return _within(text, lambda value: 1 <= value <= 10, "a number from 1 to 10")
-
-
-def _within(text: str, fits: Callable[[float], bool], what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-    return value
+    return within(text, lambda value: 0 < value <= 1, "a number above 0, up to 1")
 
 
 def _pretrain(options: argparse.Namespace) -> int:

@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -13,43 +12,12 @@ from camembert_bio.corpus.report import length_counts, terms
 from camembert_bio.corpus.report_html import conditions, page
 from camembert_bio.data.windows import load_windows
 from camembert_bio.shards.manifest import Corpus, open_corpus
+from tests.pages import Page, needs_nothing_else
 
 from .conftest import recipe, sentences, write_jsonl
 
 REPEATED = "Ce médicament ne doit pas être laissé à la portée des enfants."
 ENGLISH = "The patient was treated with antibiotics for a week and the fever did not come back after the end of it."
-
-
-class Page(HTMLParser):
-    """Checks that elements nest, and collects what a page shows and where it points."""
-
-    VOID = frozenset({"meta"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.shown: list[str] = []
-        self.feed(html)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        assert tag == "rect"
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.shown.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +150,8 @@ def test_the_page_shows_the_counts(built, report):
 
 def test_the_page_needs_nothing_else_and_holds_no_text(built):
     html = (built.folder / "report.html").read_text()
-    found = Page(html)
-    assert not found.tags & {"script", "link", "img", "iframe", "object", "embed", "b"}
-    assert not found.attributes & {"src", "href", "srcset", "data", "action", "style", "onload"}
-    assert not re.search(r"https?:|//|url\(|@import", html)
+    assert needs_nothing_else(html)
+    assert not Page(html).tags & {"b"}
     for name in ("report.html", "report.md", "report.json"):
         content = (built.folder / name).read_text()
         for word in ("médicament", "Observation", "nourrisson", "antibiotics"):

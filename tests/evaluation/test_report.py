@@ -1,154 +1,213 @@
 import json
+import re
 import shutil
 import statistics
 
 import pytest
 
-from camembert_bio import files
+from camembert_bio import devices
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.documents import Span
-from camembert_bio.evaluation.predictions import Row, scores, write_predictions
+from camembert_bio.evaluation import wording
+from camembert_bio.evaluation.comparison import compare
+from camembert_bio.evaluation.cost import DEFAULT_FACTORS, Factors
+from camembert_bio.evaluation.predictions import write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
-from camembert_bio.evaluation.report import report, write_report
+from camembert_bio.evaluation.report import write_report
+from camembert_bio.evaluation.report_markdown import markdown
 from camembert_bio.inspection import inspect
-
-GOLD = [Span(((start, start + 1),), "CHEM") for start in range(100)]
-WRONG = [Span(((start, start + 1),), "CHEM") for start in range(100, 200)]
-
-
-def rows_of(f1):
-    """A hundred gold spans, and a hundred predictions of which `f1` are among them; tags hold all gold but ten."""
-    found = round(100 * f1)
-    return [Row("doc", gold=GOLD, pred=GOLD[:found] + WRONG[found:], perfect=GOLD[10:])]
-
-
-def iob2_of(f1):
-    """The F1 of `rows_of(f1)` against the ninety spans that tags hold."""
-    return 2 * (100 * f1 - 10) / 190
-
-
-def write_run(output, model, seed, f1, **changes):
-    result = {
-        "id": f"{model}-{seed}",
-        "task": "EMEA",
-        "model": model,
-        "seed": seed,
-        "protocol": paper_protocol(),
-        "scores": scores(rows_of(f1)),
-        "ledger": {"gold": 2200, "nested": 337, "discontinuous": 41, "boundary": 2, "window": 0, "unknown_label": 0},
-        "num_documents": {"train": 11, "validation": 12, "test": 15},
-        "data_sha256": "d",
-        "weights_sha256": f"weights-of-{model}",
-        "tokenizer_sha256": "t",
-        "version": "0",
-        **changes,
-    }
-    folder = output / result["task"] / model / f"seed-{seed}"
-    files.write_json(folder / "result.json", result)
-    write_predictions(folder, f"{model}-{seed}", rows_of(f1))
+from tests.evaluation.outputs import AFTER, BEFORE, iob2_of, rows_of, write_grid, write_run, write_two_models
 
 
 @pytest.fixture
 def output(tmp_path):
-    (tmp_path / "finetune.json").write_text('{"models": {"general": "a", "bio": "b"}, "tasks": [{}], "seeds": [0]}')
-    return tmp_path
+    return write_grid(tmp_path)
 
 
-BEFORE = [0.70, 0.72, 0.71, 0.70, 0.69, 0.73, 0.70, 0.71, 0.72, 0.70]
-AFTER = [0.73, 0.74, 0.71, 0.74, 0.72, 0.75, 0.72, 0.70, 0.75, 0.73]
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """Two models on one task, ten seeds; read only."""
+    folder = write_grid(tmp_path_factory.mktemp("done"))
+    write_two_models(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(done):
+    return markdown(compare(done), DEFAULT_FACTORS)
 
 
 @pytest.fixture
-def two_models(output):
-    for seed, (before, after) in enumerate(zip(BEFORE, AFTER, strict=True)):
-        write_run(output, "general", seed, before)
-        write_run(output, "bio", seed, after)
-    return output
+def two_models(done, tmp_path):
+    return shutil.copytree(done, tmp_path / "copy")
 
 
-def row(text, start):
-    return next(line for line in text.splitlines() if line.startswith(start))
+def report(output, factors=DEFAULT_FACTORS):
+    return markdown(compare(output), factors)
 
 
-def test_means_and_deviations(two_models):
-    text = report(two_models)
-    mean, std = 100 * statistics.mean(BEFORE), 100 * statistics.stdev(BEFORE)
-    assert row(text, "| general |").startswith(f"| general | {mean:.2f} ± {std:.2f} |")
-    iob2 = [100 * iob2_of(f1) for f1 in BEFORE]
-    iob2_cell = f"{statistics.mean(iob2):.2f} ± {statistics.stdev(iob2):.2f}"
-    assert row(text, "| general |").endswith(f"| {iob2_cell} | {100 * 180 / 190:.2f} | 10 |")
-    assert text.index("| general |") < text.index("| bio |")
+def rows(text, start):
+    """The cells of each line of a table that begins with a name."""
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(f"| {start} |")]
+
+
+def of(values):
+    percent = [100 * value for value in values]
+    return f"{statistics.mean(percent):.2f} ± {statistics.stdev(percent):.2f}"
+
+
+def test_the_table_in_the_papers_form(text):
+    (cells,) = rows(text, "EMEA")
+    assert len(cells) == 4
+    before, after = (of([iob2_of(f1) for f1 in scores]) for scores in (BEFORE, AFTER))
+    assert re.fullmatch(rf"{before} \[\d\d\.\d\d, \d\d\.\d\d\]", cells[1])
+    assert re.fullmatch(rf"\*\*{after}\*\* \[\d\d\.\d\d, \d\d\.\d\d\] ▲", cells[2])
+    assert cells[3] == f"{100 * 180 / 190:.2f}"
+    assert "▲ better, ▼ worse than general (p < 0.05, paired bootstrap" in text
+
+
+def test_scores_of_each_model(text):
+    assert rows(text, "general")[0] == [
+        *("general", *[of(BEFORE)] * 3, of([iob2_of(f1) for f1 in BEFORE])),
+        *(f"{100 * 180 / 190:.2f}", "10"),
+    ]
     assert "Protocol: `paper`; assumed, since the paper does not state it: weight_decay 0.01;" in text
+    assert wording.DECODING in text
 
 
-def test_the_difference_is_paired_by_seed(two_models):
-    gains = [100 * (after - before) for before, after in zip(BEFORE, AFTER, strict=True)]
-    error = statistics.stdev(gains) / 10**0.5
-    assert row(report(two_models), "| bio - general |") == (
-        f"| bio - general | {statistics.mean(gains):+.2f} | {error:.2f} | 8 of 10 |"
-    )
+def test_the_difference(text):
+    (cells,) = rows(text, "bio - general")
+    gains = [iob2_of(after) - iob2_of(before) for before, after in zip(BEFORE, AFTER, strict=True)]
+    assert cells[1] == f"{100 * statistics.mean(gains):+.2f}"
+    low, high = (float(bound) for bound in cells[2].strip("[]").split(", "))
+    assert low < 100 * statistics.mean(gains) < high
+    assert all(re.fullmatch(r"0\.\d{3}|< 0\.001", cell) for cell in cells[3:6])
+    assert cells[6] == f"{statistics.mean(gains) / statistics.stdev(gains):+.2f}"
+    assert cells[7] == f"{sum(gain > 0 for gain in gains)} of 10" == "8 of 10"
+    assert float(cells[8]) > 0 and cells[9] == "none suffice"
 
 
-def test_the_tables_come_first_and_how_to_read_them_last(two_models):
-    lines = report(two_models).splitlines()
-    assert lines[:3] == ["# Entity recognition after fine-tuning", "", "## EMEA"]
-    last = max(number for number, line in enumerate(lines) if line.startswith("|"))
-    assert [line for line in lines[last + 1 :] if line][:2] == ["## How to read", row(report(two_models), "- **F1**")]
+def test_labels_errors_and_ledger(text):
+    assert rows(text, "CHEM")[0][1] == "50"
+    general = rows(text, "general")
+    assert float(general[2][1]) == pytest.approx(100 * statistics.mean(BEFORE), abs=0.06)
+    assert sum(map(float, general[2][1:6])) == pytest.approx(100, abs=0.3)
+    assert general[3] == ["general", "100", "90", "7", "2", "1", "0", "0"]
 
 
-def test_the_ledger_adds_up(two_models):
-    ledger = [line for line in report(two_models).splitlines() if line.startswith("| bio |")][-1]
-    assert ledger == "| bio | 2200 | 1820 | 337 | 41 | 2 | 0 | 0 |"
+def cost_cells(name, num_runs, hours, watts, pue=devices.PUE):
+    kwh = hours * watts / 1000 * pue
+    figures = (hours, kwh, *(kwh * grid.g_per_kwh for grid in devices.GRIDS))
+    return ["general", name, str(num_runs), *(f"{value:.3g}" for value in figures)]
 
 
-def test_a_changed_protocol_is_named_and_has_a_table_of_its_own(two_models):
-    write_run(two_models, "bio", 0, 0.99, protocol={**paper_protocol(), "max_steps": 40, "evaluate_every": 20})
-    text = report(two_models)
-    assert text.count("## EMEA") == 2
+def test_time_and_energy_show_their_factors(done, text):
+    assert rows(text, "general")[4] == cost_cells("cpu", 10, 5, devices.CPU_W)
+    assert f"× PUE {devices.PUE:g}. Power: cpu {devices.CPU_W:g} W (assumed)." in text
+    assert all(f"{grid.name} {grid.g_per_kwh:g} ({grid.source})" in text for grid in devices.GRIDS)
+    other = report(done, Factors(watts=200, pue=1.2))
+    assert rows(other, "general")[4] == cost_cells("cpu", 10, 5, 200, 1.2)
+    assert "PUE 1.2. Power: cpu 200 W (given)." in other
+
+
+@pytest.mark.parametrize(
+    ("name", "watts"), [("NVIDIA H100 80GB HBM3", 700), ("NVIDIA Titan", devices.OTHER_GPU_W), ("cpu", devices.CPU_W)]
+)
+def test_a_gpu_has_the_power_of_its_data_sheet(output, name, watts):
+    write_run(output, "general", 0, 0.5, device=name)
+    assert rows(report(output), "general")[-1] == cost_cells(name, 1, 0.5, watts)
+
+
+def test_a_changed_protocol_is_named_and_has_a_table_of_its_own(output):
+    write_run(output, "general", 0, 0.5)
+    write_run(output, "bio", 0, 0.9, protocol={**paper_protocol(), "max_steps": 40, "evaluate_every": 20})
+    text = report(output)
+    assert text.count("## Protocol paper") == 2
     assert (
         "Protocol: `paper` with changes, not to be compared with published figures: "
         "max_steps 40 (paper: 2000); evaluate_every 20 (assumed: 100); seeds 1 (paper: 10)." in text
     )
 
 
-def test_one_seed_has_no_deviation(output):
+def test_another_protocol_is_named_with_what_it_changes(output):
+    write_run(
+        output, "bio", 0, 0.9, protocol={**paper_protocol(), "protocol": "audited", "policy": "per-label", "x": 1}
+    )
+    text = report(output)
+    assert "## Protocol audited" in text
+    assert (
+        "`audited`, not to be compared with published figures: policy per-label (paper: flat-outermost); x 1;" in text
+    )
+    assert "\nF1: mean ± standard deviation over seeds" in text
+
+
+def test_one_seed_has_no_deviation_and_a_warning(output):
     write_run(output, "general", 0, 0.5)
     write_run(output, "bio", 0, 0.6)
     text = report(output)
-    assert row(text, "| general |").startswith("| general | 50.00 | 50.00 |")
-    assert row(text, "| bio - general |") == "| bio - general | +10.00 | - | 1 of 1 |"
+    assert rows(text, "general")[0][1] == "50.00"
+    (cells,) = rows(text, "bio - general")
+    assert (cells[6], cells[7], cells[9]) == ("–", "1 of 1", "–")
+    assert "With one seed, intervals and tests speak of documents alone" in text
 
 
-def test_runs_of_other_data_do_not_share_a_table(output):
-    write_run(output, "general", 0, 0.5)
-    write_run(output, "bio", 0, 0.6, data_sha256="other")
+def test_few_seeds_are_told(output):
+    for seed in range(3):
+        write_run(output, "general", seed, 0.5)
+        write_run(output, "bio", seed, 0.6)
+    assert "With 3 seeds, tests are rough: five or more make them good." in report(output)
+
+
+def test_a_model_alone_has_no_marks(output):
+    write_run(output, "bio", 0, 0.5)
     text = report(output)
-    assert text.count("## EMEA") == 2
-    assert "bio - general" not in text
+    assert "▲" not in text and "Differences" not in text
+    assert "**50.00" not in text
 
 
-def test_runs_of_other_weights_under_one_name_are_told_apart(output):
-    write_run(output, "bio", 0, 0.5, weights_sha256="11111111ff")
-    write_run(output, "bio", 1, 0.6, weights_sha256="22222222ff")
+def test_worse_is_marked_too(tmp_path):
+    write_grid(tmp_path, models=("bio", "general"))
+    write_two_models(tmp_path)
+    assert rows(report(tmp_path), "EMEA")[0][2].endswith("▼")
+
+
+def test_names_that_would_break_a_table(output, monkeypatch):
+    labels = ("A|B", "<i>\nC")
+    monkeypatch.setattr("tests.evaluation.outputs.LABELS", labels)
+    monkeypatch.setattr("tests.evaluation.outputs.GOLD", [])
+    write_run(output, "bio", 0, 0.0)
     text = report(output)
-    assert "| bio (11111111, version 0) | 50.00 |" in text
-    assert "| bio (22222222, version 0) | 60.00 |" in text
+    assert "| A\\|B | 0 |" in text and "| &lt;i> C | 0 |" in text
 
 
-def test_write_report(two_models):
-    path = write_report(two_models)
-    assert path == two_models / "report.md"
-    assert path.read_text(encoding="utf-8") == report(two_models)
+def test_the_tables_come_first_and_how_to_read_them_last(text):
+    lines = text.splitlines()
+    assert lines[0] == "# Entity recognition after fine-tuning"
+    last = max(number for number, line in enumerate(lines) if line.startswith("|"))
+    assert "## How to read" in lines[last:]
+
+
+def test_write_report(two_models, text):
+    written = write_report(two_models)
+    assert {kind: path.name for kind, path in written.items()} == {
+        "report": "report.md",
+        "page": "report.html",
+        "latex": "report.tex",
+        "csv": "report.csv",
+    }
+    assert written["report"].read_text(encoding="utf-8") == text
+    contents = {path: path.read_bytes() for path in written.values()}
+    write_report(two_models)
+    assert {path: path.read_bytes() for path in written.values()} == contents
 
 
 def test_not_an_output_folder(tmp_path):
     with pytest.raises(UserError, match=r"has no finetune\.json; give the output folder of finetune"):
-        report(tmp_path)
+        compare(tmp_path)
 
 
 def test_no_run_yet(output):
     with pytest.raises(UserError, match="holds no finished run"):
-        report(output)
+        compare(output)
 
 
 def test_a_result_that_is_cut(output):
@@ -156,7 +215,7 @@ def test_a_result_that_is_cut(output):
     write_run(output, "bio", 0, 0.5)
     path.write_text(path.read_text()[:50])
     with pytest.raises(UserError, match=r"seed-0/result\.json is not readable JSON"):
-        report(output)
+        compare(output)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +231,7 @@ def test_a_result_that_is_cut(output):
         ({"num_documents": 3}, r"result\.json\.num_documents"),
     ],
 )
-@pytest.mark.parametrize("read", [report, inspect])
+@pytest.mark.parametrize("read", [compare, inspect])
 def test_a_result_of_another_shape_is_named(output, read, changes, message):
     write_run(output, "bio", 0, 0.5)
     path = output / "EMEA/bio/seed-0/result.json"
@@ -182,7 +241,7 @@ def test_a_result_of_another_shape_is_named(output, read, changes, message):
 
 
 @pytest.mark.parametrize("content", ["{}", '{"models": ["a"], "tasks": [], "seeds": []}', '{"models": {}, "tasks": 3}'])
-@pytest.mark.parametrize("read", [report, inspect])
+@pytest.mark.parametrize("read", [compare, inspect])
 def test_a_recipe_of_another_shape_is_named(two_models, read, content):
     (two_models / "finetune.json").write_text(content)
     with pytest.raises(UserError, match=r"finetune\.json has \d mistakes:\n"):
@@ -196,7 +255,7 @@ def edit_the_scores(folder):
 
 
 def edit_the_predictions(folder):
-    write_predictions(folder, "bio-3", rows_of(0.99))
+    write_predictions(folder, "EMEA-bio-3", rows_of(0.99))
 
 
 def cut_the_predictions(folder):
@@ -209,7 +268,7 @@ def delete_the_predictions(folder):
 
 
 def predictions_of_another_run(folder):
-    write_predictions(folder, "bio-4", rows_of(AFTER[3]))
+    write_predictions(folder, "EMEA-bio-4", rows_of(AFTER[3]))
 
 
 def result_of_another_run(folder):
@@ -222,7 +281,7 @@ def result_of_another_run(folder):
     [
         (edit_the_scores, r"the scores in its result\.json are not those of its predictions"),
         (edit_the_predictions, r"the scores in its result\.json are not those of its predictions"),
-        (cut_the_predictions, r"predictions\.jsonl, line 2 is not JSON, perhaps cut"),
+        (cut_the_predictions, r"predictions\.jsonl, line 11 is not JSON, perhaps cut"),
         (delete_the_predictions, r"predictions\.jsonl cannot be read \(FileNotFoundError\)"),
         (predictions_of_another_run, r"its result\.json and its predictions are of two runs"),
         (result_of_another_run, r"its result\.json is of EMEA/bio/seed-4"),

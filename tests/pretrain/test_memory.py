@@ -6,10 +6,10 @@ import torch
 from processes import run
 
 from camembert_bio import config
+from camembert_bio.devices import this_machine
 from camembert_bio.model.encoder import build_encoder, num_parameters
 from camembert_bio.pretrain import activations, memory
 from camembert_bio.pretrain.activations import Work
-from camembert_bio.pretrain.devices import this_machine
 from camembert_bio.pretrain.memory import Layout
 from camembert_bio.pretrain.recipe import Shape
 from camembert_bio.pretrain.settings import read_ds_config

@@ -1,7 +1,7 @@
 import pytest
 
+from camembert_bio import devices
 from camembert_bio.errors import UserError
-from camembert_bio.pretrain import devices
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,11 @@ PUE = 1.58
 """Power of a data centre over that of its machines: the mean of the Uptime Institute's survey of 2023. Jean Zay and
 other new sites are nearer to 1.2: `--pue` gives one's own."""
 
+OTHER_GPU_W = 300.0
+"""Assumed of a GPU that is none of `DEVICES`: what the published run was counted with (0.3 kW, arXiv 2306.15550v3)."""
+CPU_W = 65.0
+"""Assumed of the processors that a run on the CPU keeps busy: the design power of many desktop processors."""
+
 
 def find_device(name: str) -> Device:
     """A device by its name here, whatever the case; `cpu` is this machine. Raises `UserError` with the nearest name."""

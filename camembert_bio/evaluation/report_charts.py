@@ -1,0 +1,176 @@
+"""Charts of the evaluation report, as SVG in the page: scores with intervals, bars of labels, learning curves.
+
+Each repeats what a table says. Sizes are in units of the drawing, which is scaled to the page; text stays legible on a
+phone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from camembert_bio.evaluation.comparison import Entry, Estimate, Section, TaskTable
+from camembert_bio.evaluation.results import Result
+from camembert_bio.page import NUM_COLOURS, Markup
+
+_WIDTH = 440
+_LEFT = 135
+_ROW = 22
+
+STYLE = """
+.chart { display: block; width: 100%; max-width: 34rem; height: auto; margin: .6rem 0; }
+.chart text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+.chart .tick { fill: var(--muted); font-size: 11px; }
+.axis { stroke: var(--hair); } .ceiling { stroke: var(--muted); stroke-dasharray: 3 3; }
+.s0 { stroke: var(--c0); } .s1 { stroke: var(--c1); } .s2 { stroke: var(--c2); }
+.s3 { stroke: var(--c3); } .s4 { stroke: var(--c4); } .s5 { stroke: var(--c5); }
+.line { fill: none; stroke-width: 2; } .band { opacity: .15; } .whisker { stroke-width: 2; }
+.onbar { stroke: var(--ink); }
+.key { display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 0; }
+.legend { color: var(--muted); font-size: .85rem; } .legend span { margin-right: 1.2em; white-space: nowrap; }
+"""
+
+
+def colour(place: int) -> str:
+    """The number of the colour of a model, by its place in the section."""
+    return str(place % NUM_COLOURS)
+
+
+def legend(names: Sequence[str]) -> str:
+    """The colours and what they stand for."""
+    items = "".join(
+        f'<span><svg class="key" viewBox="0 0 10 10" aria-hidden="true"><rect class="c{colour(place)}" width="10" '
+        f'height="10"/></svg>{escape(name)}</span>'
+        for place, name in enumerate(names)
+    )
+    return f'<p class="legend">{items}</p>'
+
+
+def scores_chart(section: Section, task: TaskTable) -> str:
+    """Each model's mean score and interval on one axis, with the ceilings."""
+    found = {model: entry.measures[section.measure] for model, entry in task.entries.items()}
+    values = [value for one in found.values() for value in (one.interval.low, one.mean, one.interval.high)]
+    # Only beside F1 on all gold: strict IOB2 is counted against what tags can hold.
+    ceilings = {entry.ceiling for entry in task.entries.values()} if section.measure == "f1" else set()
+    low, high, ticks = _axis([value for value in values if value is not None] + list(ceilings))
+    height = _ROW * len(found) + 26
+
+    def x(value: float) -> float:
+        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - 12)
+
+    shapes = [_tick(x(tick), f"{100 * tick:g}", height) for tick in ticks]
+    shapes += [
+        f'<line class="ceiling" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="2" y2="{height - 18}"/>'
+        for value in sorted(ceilings)
+    ]
+    for row, (model, one) in enumerate(found.items()):
+        y, number = _ROW * row + 14, colour(section.models.index(model))
+        if one.interval.low is not None and one.interval.high is not None:
+            ends = f'x1="{x(one.interval.low):.1f}" x2="{x(one.interval.high):.1f}"'
+            shapes.append(f'<line class="whisker s{number}" {ends} y1="{y}" y2="{y}"/>')
+        shapes.append(f'<circle class="c{number}" cx="{x(one.mean):.1f}" cy="{y}" r="5"/>')
+        shapes.append(f'<text x="0" y="{y + 4}">{escape(_short(model))}</text>')
+    return _svg(height, f"Scores on {task.name} with 95 % intervals", shapes)
+
+
+def curves_chart(section: Section, task: TaskTable) -> str | None:
+    """F1 on validation by step: the mean over seeds, and from the worst seed to the best; None without a history."""
+    curves = {model: _curve(entry.runs) for model, entry in task.entries.items()}
+    curves = {model: points for model, points in curves.items() if points}
+    if not curves:
+        return None
+    low, high, ticks = _axis([value for points in curves.values() for _, *values in points for value in values])
+    last = max(step for points in curves.values() for step, *_ in points)
+    height, left = 220, 40
+
+    def place(step: float, value: float) -> str:
+        x = left + step / last * (_WIDTH - left - 12)
+        return f"{x:.1f},{height - 24 - (value - low) / (high - low) * (height - 36):.1f}"
+
+    shapes = []
+    for tick in ticks:
+        y = place(0, tick).split(",")[1]
+        shapes.append(f'<line class="axis" x1="{left}" x2="{_WIDTH}" y1="{y}" y2="{y}"/>')
+        shapes.append(
+            f'<text class="tick" x="{left - 6}" y="{float(y) + 4:.1f}" text-anchor="end">{100 * tick:g}</text>'
+        )
+    for model, points in curves.items():
+        number = colour(section.models.index(model))
+        there = [place(step, best) for step, _, _, best in points]
+        back = [place(step, worst) for step, _, worst, _ in reversed(points)]
+        middle = [place(step, mean) for step, mean, _, _ in points]
+        shapes.append(f'<polygon class="band c{number}" points="{" ".join(there + back)}"/>')
+        shapes.append(f'<polyline class="line s{number}" points="{" ".join(middle)}"/>')
+        shapes += [f'<circle class="c{number}" cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="2.5"/>' for p in middle]
+    shapes.append(f'<text class="tick" x="{left}" y="{height - 6}">0</text>')
+    shapes.append(f'<text class="tick" x="{_WIDTH - 12}" y="{height - 6}" text-anchor="end">step {last:g}</text>')
+    return _svg(height, f"F1 on the validation documents of {task.name} by step", shapes)
+
+
+def _curve(runs: Sequence[Result]) -> list[tuple[float, float, float, float]]:
+    """(step, mean, worst, best) over the seeds that were evaluated there."""
+    by_step: dict[float, list[float]] = {}
+    for run in runs:
+        for point in run.history:
+            if "step" in point and "validation_f1" in point:
+                by_step.setdefault(point["step"], []).append(point["validation_f1"])
+    return [(step, sum(found) / len(found), min(found), max(found)) for step, found in sorted(by_step.items())]
+
+
+def label_bar(found: Estimate, number: str) -> Markup:
+    """A score in [0, 1] as a bar, with its interval as a line."""
+    low, high = found.interval.low, found.interval.high
+    whisker = ""
+    if low is not None and high is not None:
+        whisker = f'<line class="onbar" x1="{100 * low:.1f}" x2="{100 * high:.1f}" y1="4" y2="4"/>'
+    return Markup(
+        '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="ground" width="100" height="8"/>'
+        f'<rect class="c{number}" width="{100 * found.mean:.1f}" height="8"/>{whisker}</svg>'
+    )
+
+
+def error_bar(errors: Mapping[str, float], kinds: Sequence[str], most: float) -> Markup:
+    """The kinds of errors beside one another, as long as they are many beside the worst model's."""
+    shapes, x = ['<rect class="ground" width="100" height="8"/>'], 0.0
+    for place, kind in enumerate(kinds):
+        width = 100 * errors[kind] / most if most else 0.0
+        shapes.append(f'<rect class="c{colour(place)}" x="{x:.2f}" width="{width:.2f}" height="8"/>')
+        x += width
+    bar = "".join(shapes)
+    return Markup(f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{bar}</svg>')
+
+
+def worst_errors(entries: Mapping[str, Entry], kinds: Sequence[str]) -> float:
+    """The most errors that a model makes."""
+    return max(sum(entry.errors[kind] for kind in kinds) for entry in entries.values())
+
+
+def _axis(values: Sequence[float]) -> tuple[float, float, list[float]]:
+    """Both ends of an axis, at ticks of 1, 2 or 5 times a power of ten around the values."""
+    low, high = min(values), max(values)
+    span = max(high - low, 0.02)
+    power = 10 ** math.floor(math.log10(span))
+    step = next(power * factor / 10 for factor in (2, 5, 10, 20) if span / (power * factor / 10) <= 6)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    last = max(last, first + 1)
+    return first * step, last * step, [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def _tick(x: float, text: str, height: int) -> str:
+    return (
+        f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{height - 18}"/>'
+        f'<text class="tick" x="{x:.1f}" y="{height - 4}" text-anchor="middle">{text}</text>'
+    )
+
+
+def _short(name: str, length: int = 20) -> str:
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def _svg(height: int, title: str, shapes: Sequence[str]) -> str:
+    return (
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(shapes)}</svg>"
+    )

@@ -1,0 +1,164 @@
+import json
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.comparison import compare
+from camembert_bio.evaluation.counting import count_documents
+from camembert_bio.evaluation.predictions import write_predictions
+from camembert_bio.evaluation.recipe import paper_protocol
+from camembert_bio.evaluation.statistics import difference, holm
+from tests.evaluation.outputs import AFTER, BEFORE, iob2_of, rows_of, write_grid, write_run, write_two_models
+
+FORGIVEN = {"protocol": "audited", **paper_protocol()}
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """Two models on two tasks, ten seeds."""
+    folder = write_grid(tmp_path_factory.mktemp("grid"), tasks=("EMEA", "CAS"))
+    write_two_models(folder)
+    write_two_models(folder, "CAS")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(output):
+    return compare(output)
+
+
+def test_means_and_deviations_are_those_of_the_runs(report):
+    (section,) = report.sections
+    entry = section.tasks[0].entries["bio"]
+    assert entry.measures["f1"].mean == pytest.approx(statistics.mean(AFTER))
+    assert entry.measures["f1"].std == pytest.approx(statistics.stdev(AFTER))
+    iob2 = [iob2_of(f1) for f1 in AFTER]
+    assert entry.measures["iob2_f1"].mean == pytest.approx(statistics.mean(iob2))
+    assert entry.measures["iob2_f1"].std == pytest.approx(statistics.stdev(iob2))
+    for name in ("exact", "partial", "type", "macro"):
+        found = [run.scores[name]["f1"] for run in entry.runs]
+        assert entry.forgiving[name] == pytest.approx((statistics.mean(found), statistics.stdev(found)))
+    assert entry.ceiling == pytest.approx(180 / 190)
+
+
+@pytest.mark.parametrize("measure", ["f1", "precision", "recall", "iob2_f1"])
+def test_intervals_are_around_the_mean(report, measure):
+    for entry in report.sections[0].tasks[0].entries.values():
+        found = entry.measures[measure].interval
+        assert found.low < found.mean < found.high
+
+
+def test_the_counts_of_documents_add_up_to_the_scores(report):
+    for entry in report.sections[0].tasks[0].entries.values():
+        for measure in ("f1", "precision", "recall", "iob2_f1"):
+            expected = [run.scores[measure] for run in entry.runs]
+            assert entry.counts.ratios(measure).per_seed.tolist() == pytest.approx(expected)
+        for label, (gold, found) in entry.labels.items():
+            scores = [run.scores["per_label"][label] for run in entry.runs]
+            assert gold == scores[0]["gold"] == 50
+            assert found.mean == pytest.approx(statistics.mean(score["f1"] for score in scores))
+        assert sum(entry.errors.values()) == pytest.approx(100 + entry.errors["spurious"])
+        assert entry.errors["correct"] == pytest.approx(
+            entry.confusion["CHEM", "CHEM"] + entry.confusion["DISO", "DISO"] - entry.errors["boundary"]
+        )
+
+
+def test_the_difference_is_paired_by_document_and_seed(report):
+    found = report.sections[0].tasks[0].comparisons["general", "bio"]
+    gains = [iob2_of(after) - iob2_of(before) for before, after in zip(BEFORE, AFTER, strict=True)]
+    assert found.difference.per_seed == pytest.approx(gains)
+    counts = [count_documents([rows_of(f1) for f1 in scores]).ratios("iob2_f1") for scores in (BEFORE, AFTER)]
+    assert found.difference == difference(*counts)
+
+
+def test_p_values_are_adjusted_over_the_tasks(report):
+    found = [task.comparisons["general", "bio"] for task in report.sections[0].tasks]
+    assert [one.p_holm for one in found] == holm([one.difference.p for one in found])
+    assert found[0].p_holm == min(1.0, 2 * found[0].difference.p)
+
+
+def test_the_seeds_that_both_have_are_compared(tmp_path):
+    write_grid(tmp_path)
+    for seed, f1 in enumerate((0.5, 0.6, 0.7)):
+        write_run(tmp_path, "general", seed, f1)
+    for seed, f1 in ((2, 0.8), (1, 0.6), (7, 0.2)):
+        write_run(tmp_path, "bio", seed, f1)
+    found = compare(tmp_path).sections[0].tasks[0].comparisons["general", "bio"].difference
+    assert found.per_seed == pytest.approx([0.0, iob2_of(0.8) - iob2_of(0.7)])
+
+
+def test_models_without_a_seed_in_common_are_not_compared(tmp_path):
+    write_grid(tmp_path)
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, "bio", 1, 0.5)
+    assert compare(tmp_path).sections[0].tasks[0].comparisons == {}
+
+
+def test_the_protocols_stand_apart_and_each_has_its_measure(tmp_path):
+    write_grid(tmp_path)
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, "bio", 0, 0.6, protocol=FORGIVEN)
+    sections = {section.name: section for section in compare(tmp_path).sections}
+    assert sections.keys() == {"paper", "audited"}
+    assert (sections["paper"].models, sections["audited"].models) == (("general",), ("bio",))
+    assert (sections["paper"].measure, sections["audited"].measure) == ("iob2_f1", "f1")
+
+
+def test_a_changed_value_is_another_protocol(tmp_path):
+    write_grid(tmp_path)
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, "bio", 0, 0.6, protocol={**paper_protocol(), "max_steps": 40})
+    assert [section.models for section in compare(tmp_path).sections] != [("general", "bio")]
+    assert len(compare(tmp_path).sections) == 2
+
+
+def test_runs_of_other_data_do_not_share_a_table(tmp_path):
+    write_grid(tmp_path)
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, "bio", 0, 0.6, data_sha256="0123456789")
+    (section,) = compare(tmp_path).sections
+    assert sorted(task.name for task in section.tasks) == ["EMEA (01234567)", "EMEA (d)"]
+    assert section.means() == {}
+
+
+def test_runs_of_other_weights_under_one_name_are_told_apart(tmp_path):
+    write_grid(tmp_path)
+    write_run(tmp_path, "bio", 0, 0.5, weights_sha256="11111111ff")
+    write_run(tmp_path, "bio", 1, 0.6, weights_sha256="22222222ff")
+    (section,) = compare(tmp_path).sections
+    assert section.models == ("bio (11111111, version 0)", "bio (22222222, version 0)")
+
+
+def test_models_and_tasks_stand_in_the_recipes_order(report, tmp_path):
+    assert report.sections[0].models == ("general", "bio")
+    assert [task.name for task in report.sections[0].tasks] == ["EMEA", "CAS"]
+    write_grid(tmp_path, models=("bio", "general"))
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, "bio", 0, 0.5)
+    assert compare(tmp_path).sections[0].models == ("bio", "general")
+
+
+def test_the_mean_over_tasks_is_of_the_models_that_have_them_all(tmp_path):
+    write_grid(tmp_path, tasks=("EMEA", "CAS"))
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, "general", 0, 0.7, task="CAS")
+    write_run(tmp_path, "bio", 0, 0.6)
+    assert compare(tmp_path).sections[0].means() == {"general": pytest.approx((iob2_of(0.5) + iob2_of(0.7)) / 2)}
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("general", "task EMEA, model general: the runs have other test documents"), ("bio", "model bio was tested on")],
+)
+def test_runs_on_other_documents_than_they_say_are_refused(tmp_path, model, message):
+    write_grid(tmp_path)
+    for seed in (0, 1):
+        write_run(tmp_path, "general", seed, 0.5)
+    folder = write_run(tmp_path, model, 1, 0.5)
+    *rows, last = rows_of(0.5)
+    rows.append(replace(last, document="other"))
+    write_predictions(folder, json.loads((folder / "result.json").read_text())["id"], rows)
+    with pytest.raises(UserError, match=f"{message}.*run finetune again"):
+        compare(tmp_path)

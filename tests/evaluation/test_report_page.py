@@ -1,0 +1,159 @@
+import json
+import re
+
+import pytest
+
+from camembert_bio import config, files
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.comparison import compare
+from camembert_bio.evaluation.cost import DEFAULT_FACTORS
+from camembert_bio.evaluation.documents import Span
+from camembert_bio.evaluation.predictions import Row, scores, write_predictions
+from camembert_bio.evaluation.recipe import Task
+from camembert_bio.evaluation.report import write_report
+from camembert_bio.evaluation.report_documents import highlighted
+from camembert_bio.evaluation.report_html import page
+from camembert_bio.evaluation.tasks import load_task
+from tests.evaluation.outputs import write_grid, write_run, write_two_models
+from tests.pages import Page, needs_nothing_else
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    """The page of two models on two tasks."""
+    folder = write_grid(tmp_path_factory.mktemp("page"), tasks=("EMEA", "CAS"))
+    write_two_models(folder)
+    write_two_models(folder, "CAS")
+    return page(compare(folder), DEFAULT_FACTORS)
+
+
+def shown(html):
+    return " ".join(" ".join(Page(html).shown).split())
+
+
+def test_the_page_needs_nothing_else_and_holds_no_document(html):
+    assert needs_nothing_else(html)
+    assert "doc0" not in html
+    assert set(re.findall(r'href="([^"]+)"', html)) == {
+        *("#section-0", "#task-0-0", "#task-0-1", "#cost", "#reading"),
+    }
+    assert all(f'id="{anchor}"' in html for anchor in ("section-0", "task-0-0", "task-0-1", "cost", "reading"))
+
+
+def test_the_page_shows_what_the_tables_of_the_other_forms_show(html):
+    text = shown(html)
+    for words in (
+        *("Protocol paper", "F1 ceiling", "94.74", "bio − general", "8 of 10", "Exact boundaries F1"),
+        *("Confusion of types: bio", "(missed)", "(not annotated)", "Boundary and type", "What a perfect tagger keeps"),
+        *("Hours 20", "Runs 40", "CO2e (France) 44.6 g", "cpu 65 W (assumed)", "How to read"),
+    ):
+        assert words in text
+
+
+def test_light_and_dark(html):
+    assert "@media (prefers-color-scheme: dark)" in html
+    colours = set(re.findall(r"var\((--\w+)\)", html))
+    for block in re.findall(r":root \{(.*?)\}", html, re.DOTALL):
+        assert colours <= set(re.findall(r"(--\w+):", block))
+
+
+def test_charts_are_drawn_within_their_frame(html):
+    charts = re.findall(r'<svg class="chart" viewBox="0 0 440 (\d+)".*?>(.*?)</svg>', html)
+    assert len(charts) == 4
+    for height, shapes in charts:
+        for name, value in re.findall(r' (x|y|x1|x2|y1|y2|cx|cy)="(-?[\d.]+)"', shapes):
+            assert 0 <= float(value) <= (440 if "x" in name else float(height))
+        for x, y in re.findall(r"(-?[\d.]+),(-?[\d.]+)", shapes):
+            assert 0 <= float(x) <= 440 and 0 <= float(y) <= float(height)
+
+
+def test_a_run_without_a_history_or_a_second_seed_has_a_page(tmp_path):
+    write_run(write_grid(tmp_path), "bio", 0, 0.0, history=[])
+    text = shown(page(compare(tmp_path), DEFAULT_FACTORS))
+    assert "F1 on validation" not in text
+    assert "Runs 1 of 20" in text
+
+
+def test_what_a_corpus_names_is_escaped(tmp_path):
+    write_grid(tmp_path, models=("bio",))
+    label = '<script>"&'
+    row = Row("doc", [Span(((0, 2),), label)], [Span(((0, 2),), label)], [])
+    folder = write_run(tmp_path, "bio", 0, 0.5, scores=scores([row]), device="<b>GPU</b>")
+    write_predictions(folder, "EMEA-bio-0", [row])
+    html = page(compare(tmp_path), DEFAULT_FACTORS)
+    assert needs_nothing_else(html)
+    assert label in shown(html) and "<b>GPU</b>" in shown(html)
+
+
+def marks(html):
+    return [(label, text) for label, text in re.findall(r'<mark class="h\d [a-z]*" title="([^"]*)">([^<]*)', html)]
+
+
+def test_nested_crossing_and_discontinuous_entities_are_marked():
+    text = "abcdefgh"
+    kinds = {
+        Span(((0, 4),), "A"): "",
+        Span(((2, 6),), "B"): "type",
+        Span(((3, 4), (7, 8)), "C"): "missed",
+    }
+    html = highlighted(text, kinds, ["A", "B", "C"])
+    Page(html)
+    assert re.sub(r"<i>.</i>|<[^>]+>", "", html) == text
+    assert marks(html) == [
+        *(("A", "ab"), ("A", ""), ("B, type", "c"), ("A", ""), ("B, type", ""), ("C, missed", "d")),
+        *(("B, type", "ef"), ("C, missed", "h")),
+    ]
+    assert re.findall(r"<i>(.)</i>", html) == ["A", "B", "C"]
+
+
+def test_text_is_escaped_where_it_is_marked():
+    html = highlighted("<b> & é", {Span(((1, 2),), "<A>"): ""}, ["<A>"])
+    assert html == '&lt;<mark class="h0 " title="&lt;A&gt;">b<i>&lt;A&gt;</i></mark>&gt; &amp; é'
+
+
+@pytest.fixture
+def with_documents(brat_folder, tmp_path):
+    """A result on the documents of a real task: what its first entity is, is missed."""
+    parts = {
+        part: str(brat_folder / folder)
+        for part, folder in (("train", "train"), ("validation", "dev"), ("test", "test"))
+    }
+    values = {"name": "drugs", "format": "brat", **parts}
+    data = load_task(config.build(Task, values))
+    files.write_json(tmp_path / "finetune.json", {"models": {"bio": "x"}, "tasks": [values], "seeds": [0]})
+    rows = [Row(document.id, document.spans, document.spans[1:], document.spans) for document in data.test]
+    folder = write_run(tmp_path, "bio", 0, 0.5, task="drugs", scores=scores(rows), data_sha256=data.sha256)
+    write_predictions(folder, "drugs-bio-0", rows)
+    return tmp_path, data
+
+
+def test_documents_are_shown_on_request_alone_and_in_a_page_of_their_own(with_documents):
+    output, data = with_documents
+    plain = write_report(output)
+    assert "page_with_text" not in plain
+    written = write_report(output, with_text=True)
+    assert plain["page"].read_text() == written["page"].read_text()
+    texts = [document.text for document in data.test]
+    for path in plain.values():
+        assert not any(text.split(",")[0] in path.read_text() for text in texts)
+    html = written["page_with_text"].read_text()
+    assert written["page_with_text"].name == "report_with_text.html"
+    assert needs_nothing_else(html)
+    found = re.sub(r"<i>[A-Z]+</i>|<[^>]+>", "", html)
+    assert all(found.count(text.replace("'", "&#x27;")) >= 2 for text in texts)
+    assert "Holds the texts of documents." in html
+    missed = re.findall(r'title="[A-Z]+, missed">([^<]*)', html)
+    assert sorted(missed) == sorted(
+        data.test[k].text[d.spans[0].start : d.spans[0].end] for k, d in enumerate(data.test)
+    )
+
+
+def test_documents_that_changed_since_are_refused(with_documents):
+    output, _ = with_documents
+    path = output / "drugs/bio/seed-0/result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "data_sha256": "other"}))
+    with pytest.raises(
+        UserError, match=r"task drugs: its documents are not those that were tested any more; run finetune"
+    ):
+        write_report(output, with_text=True)
+    assert not (output / "report.html").exists()
