@@ -12,7 +12,7 @@ demo: $(VENV)/installed  ## the main job, end to end, on the embedded sample
 	$(BIN)/camembert-bio demo demo-output
 
 test: $(VENV)/installed-dev  ## the whole suite, two files at a time
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev  ## format, rules, types, layers
 	$(BIN)/ruff format --check .

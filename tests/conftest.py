@@ -23,6 +23,16 @@ from camembert_bio.shards.manifest import Corpus, open_corpus
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+LONGEST = ("test_docs.py", "pretrain/test_resume.py", "corpus/test_scale.py", "test_launch.py", "pretrain/test_runs.py")
+"""Files that take minutes. First of all: with two files at a time, none of them is left to end alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest files first; within a file, and among the others, as they stand."""
+    folder = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(folder).as_posix() not in LONGEST)
+
+
 Tiny = Callable[..., dict[str, Any]]
 
 
