@@ -13,9 +13,10 @@ from camembert_bio import files
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation import leaks
 from camembert_bio.evaluation.corpora.reading import read_documents
-from camembert_bio.evaluation.documents import Document, Span
+from camembert_bio.evaluation.documents import Document, Span, Text
+from camembert_bio.evaluation.items import Item
 from camembert_bio.evaluation.layers import outermost
-from camembert_bio.evaluation.recipe import Finetune, Format, Policy, Task
+from camembert_bio.evaluation.recipe import Finetune, Format, Policy, Task, TaskType
 from camembert_bio.evaluation.tasks import Parts, read_parts, with_validation
 
 _FORMAT_OF: dict[str, Format] = {".ann": "brat", ".xml": "e3c", ".jsonl": "jsonl", ".arrow": "datasets"}
@@ -53,17 +54,18 @@ def _format_of(path: Path) -> Format:
     return found.pop()
 
 
-def census(parts: Parts, tokenizer: Any = None) -> dict[str, Any]:
+def census(parts: Parts, tokenizer: Any = None, task_type: TaskType = "ner") -> dict[str, Any]:
     """The counts of each part that has documents, and the ids of documents that stand in two parts.
 
-    With a tokenizer also lengths in sub-words, and per policy what a perfect tagger reaches on the last part.
+    With a tokenizer also lengths in sub-words, and, of entities, per policy what a perfect tagger reaches on the last
+    part.
     """
     filled = {part: documents for part, documents in parts.items() if documents}
-    counted: dict[str, Any] = {part: _counts(documents, tokenizer) for part, documents in filled.items()}
+    counted: dict[str, Any] = {part: _counts(documents, tokenizer, task_type) for part, documents in filled.items()}
     for earlier, later in combinations(filled, 2):
         counted[later][f"same_text_in_{earlier}"] = leaks.same_text(filled[later], filled[earlier])
         counted[later][f"near_in_{earlier}"] = leaks.near(filled[later], filled[earlier])
-    if tokenizer is not None and filled:
+    if tokenizer is not None and filled and task_type == "ner":
         from camembert_bio.evaluation.ceiling import ceilings
         from camembert_bio.evaluation.examples import encode_documents
 
@@ -74,21 +76,32 @@ def census(parts: Parts, tokenizer: Any = None) -> dict[str, Any]:
     return counted
 
 
-def _counts(documents: Sequence[Document], tokenizer: Any) -> dict[str, Any]:
-    spans = [span for document in documents for span in document.spans]
+def _counts(documents: Sequence[Any], tokenizer: Any, task_type: TaskType) -> dict[str, Any]:
     counts: dict[str, Any] = {
         "documents": len(documents),
         "words": sum(len(document.text.split()) for document in documents),
-        "entities": len(spans),
-        "nested": sum(len(_inner(document.spans)) for document in documents),
-        "discontinuous": sum(not span.is_continuous for span in spans),
-        "without_entity": sum(not document.spans for document in documents),
+        **(_entity_counts(documents) if task_type == "ner" else {}),
         "repeated_texts": len(documents) - len({document.text_sha256 for document in documents}),
-        "labels": dict(sorted(Counter(span.label for span in spans).items())),
+        "labels": dict(sorted(Counter(label for found in map(_labels, documents) for label in found).items())),
     }
     if tokenizer is not None:
         counts["sub_words"] = _lengths(documents, tokenizer)
     return counts
+
+
+def _labels(document: Document | Item) -> Sequence[str]:
+    """The labels of the spans, words or item, as often as they occur."""
+    return [span.label for span in document.spans] if isinstance(document, Document) else document.labels
+
+
+def _entity_counts(documents: Sequence[Document]) -> dict[str, int]:
+    spans = [span for document in documents for span in document.spans]
+    return {
+        "entities": len(spans),
+        "nested": sum(len(_inner(document.spans)) for document in documents),
+        "discontinuous": sum(not span.is_continuous for span in spans),
+        "without_entity": sum(not document.spans for document in documents),
+    }
 
 
 def _inner(spans: Sequence[Span]) -> set[Span]:
@@ -97,7 +110,7 @@ def _inner(spans: Sequence[Span]) -> set[Span]:
     return continuous - set(outermost(continuous))
 
 
-def _lengths(documents: Sequence[Document], tokenizer: Any) -> dict[str, Any]:
+def _lengths(documents: Sequence[Text], tokenizer: Any) -> dict[str, Any]:
     encoded = tokenizer([document.text for document in documents], add_special_tokens=False, verbose=False)
     lengths = [len(row) for row in encoded["input_ids"]]
     return {
@@ -119,7 +132,7 @@ def table(name: str, counted: dict[str, Any]) -> str:
             rows.append([title, *shown])
 
     for key in ("documents", "words", "entities", "nested", "discontinuous", "without_entity", "repeated_texts"):
-        add(key.replace("_", " "), [part[key] for part in parts])
+        add(key.replace("_", " "), [part.get(key) for part in parts])
     for label in sorted({label for part in parts for label in part["labels"]}):
         add(f"  {label}", [part["labels"].get(label, 0) for part in parts])
     for key in ("total", "median", "longest", _TOO_LONG):

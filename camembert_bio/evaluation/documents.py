@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from camembert_bio import files
 
@@ -49,7 +51,36 @@ class Document:
         """Hexadecimal sha256 of the text in UTF-8."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @property
+    def content(self) -> list[Any]:
+        """All but `where`, as JSON values: what a task's data is hashed by."""
+        return [self.id, self.text, [[span.fragments, span.label] for span in self.spans]]
 
-def documents_sha256(documents: list[Document]) -> str:
-    """A hash of ids, texts and spans: equal for equal data wherever its files lie."""
-    return files.sha256_json([[d.id, d.text, [[s.fragments, s.label] for s in d.spans]] for d in documents])
+
+class Text(Protocol):
+    """What splits, leaks and hashes ask of a task's documents, whatever their answers are."""
+
+    @property
+    def id(self) -> str:
+        """Of its own in its part."""
+
+    @property
+    def text(self) -> str:
+        """Everything that is read."""
+
+    @property
+    def where(self) -> str:
+        """The file, and the line or row, that it was read from."""
+
+    @property
+    def text_sha256(self) -> str:
+        """Hexadecimal sha256 of `text` in UTF-8."""
+
+    @property
+    def content(self) -> list[Any]:
+        """All but `where`, as JSON values."""
+
+
+def documents_sha256(documents: Sequence[Text]) -> str:
+    """A hash of ids, texts and answers: equal for equal data wherever its files lie."""
+    return files.sha256_json([document.content for document in documents])

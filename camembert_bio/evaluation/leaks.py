@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from camembert_bio.corpus import ngrams
-from camembert_bio.evaluation.documents import Document
+from camembert_bio.evaluation.documents import Text
 
 NEAR = 0.5
 """Share of the shorter document's 5-grams in the other from which the two are near. On QUAERO's MEDLINE it finds titles
@@ -16,7 +16,7 @@ that differ by a few words; two documents of E3C share 12 % at most."""
 _WORDS = 5
 
 
-def same_text(documents: Sequence[Document], seen: Sequence[Document]) -> list[tuple[str, str]]:
+def same_text(documents: Sequence[Text], seen: Sequence[Text]) -> list[tuple[str, str]]:
     """(document, seen) ids of the documents whose text stands among those seen; white space and case do not count."""
     known: dict[str, str] = {}
     for document in seen:
@@ -24,7 +24,7 @@ def same_text(documents: Sequence[Document], seen: Sequence[Document]) -> list[t
     return [(document.id, known[_key(document)]) for document in documents if _key(document) in known]
 
 
-def near(documents: Sequence[Document], seen: Sequence[Document], share: float = NEAR) -> list[tuple[str, str, float]]:
+def near(documents: Sequence[Text], seen: Sequence[Text], share: float = NEAR) -> list[tuple[str, str, float]]:
     """(document, seen, share) of each pair of which the shorter has this share of its 5-grams, or more, in the other.
 
     Memory: 16 bytes a 5-gram of `documents`.
@@ -48,10 +48,10 @@ def near(documents: Sequence[Document], seen: Sequence[Document], share: float =
     return sorted(pairs)
 
 
-def _grams(documents: Sequence[Document]) -> list[ngrams.Hashes]:
+def _grams(documents: Sequence[Text]) -> list[ngrams.Hashes]:
     found = ngrams.ngrams(ngrams.words([document.text for document in documents]), _WORDS)
     return np.split(found.hashes, found.offsets[1:-1])
 
 
-def _key(document: Document) -> str:
+def _key(document: Text) -> str:
     return hashlib.sha256(" ".join(document.text.casefold().split()).encode()).hexdigest()

@@ -17,21 +17,102 @@ from pydantic import Field
 from camembert_bio import config
 
 Policy = Literal["flat-outermost", "flat-longest", "per-label"]
-Format = Literal["brat", "cas1", "cas2", "conll", "datasets", "e3c", "jsonl"]
+TaskType = Literal[
+    "ner",
+    "pos",
+    "classification",
+    "multi-label",
+    "similarity",
+    "multiple-choice",
+    "perplexity",
+    "pseudo-perplexity",
+]
+Format = Literal[
+    "brat",
+    "cas1",
+    "cas2",
+    "conll",
+    "csv",
+    "datasets",
+    "e3c",
+    "frenchmedmcqa",
+    "json",
+    "jsonl",
+    "morfitt",
+    "parquet",
+    "tsv",
+]
+
+_SPANS: tuple[Format, ...] = ("brat", "cas1", "cas2", "conll", "datasets", "e3c", "jsonl")
+_LISTS: tuple[Format, ...] = ("datasets", "json", "jsonl", "parquet")
+TABLES: tuple[Format, ...] = ("csv", "tsv", *_LISTS)
+"""Formats whose rows have named columns."""
+READY: tuple[Format, ...] = ("frenchmedmcqa", "morfitt")
+"""Published corpora whose files and columns are known: `path` is all that they need."""
+FORMATS: dict[TaskType, tuple[Format, ...]] = {
+    "ner": _SPANS,
+    "pos": ("conll", *_LISTS),
+    "classification": TABLES,
+    "multi-label": (*TABLES, "morfitt"),
+    "similarity": TABLES,
+    "multiple-choice": (*TABLES, "frenchmedmcqa"),
+    "perplexity": (*_SPANS, "csv", "json", "parquet", "tsv"),
+    "pseudo-perplexity": (*_SPANS, "csv", "json", "parquet", "tsv"),
+}
+"""What each type of task is read from."""
+UNTRAINED: tuple[TaskType, ...] = ("perplexity", "pseudo-perplexity")
+"""Types without fine-tuning: the model's own head is scored, so test documents suffice."""
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 @config.strict_fields
 @dataclass(frozen=True)
+class Columns:
+    """Which column, or key, of a row holds what. In `conll` a column is its number, from 1."""
+
+    id: str | int | None = None
+    """A document's id (default: `id` where there is one, else the row's number)."""
+    text: str = "text"
+    """The text; of multiple choice the question."""
+    text_pair: str | None = None
+    """The second text of a pair (default: none, and `text_pair` for similarity)."""
+    label: str = "label"
+    """The class; for similarity the number."""
+    labels: str = "labels"
+    """Any number of labels: a list, or one cell in which `separator` stands between them."""
+    choices: str | tuple[str, ...] | dict[str, str] = "choices"
+    """The answers to choose from: a column that holds all, a column for each (they are then called a, b, c, ...), or
+    their names and columns."""
+    answers: str = "answers"
+    """Names of the right answers, as `labels` gives labels; a number that is no name counts answers from 0."""
+    tokens: str | int | None = None
+    """Words (default: `tokens`; in `conll` the first column)."""
+    tags: str | int | None = None
+    """Their tags (default: `tags`; in `conll` the last column)."""
+    separator: Annotated[str, Field(min_length=1)] = "|"
+    """Between several labels or answers of one cell."""
+
+
+@config.strict_fields
+@dataclass(frozen=True)
 class Task:
-    """One entity task: an annotated corpus and its split, or a corpus for each part."""
+    """One task: a corpus and its split, or a corpus for each part."""
 
     name: str
     """Name in the report and of the task's folder: letters, digits, `.`, `_`, `-`."""
     format: Format
     """`brat`: `.txt` with `.ann`; `e3c`: the XMI of the E3C corpus; `cas1`, `cas2`: the two label sets of the DEFT
-    release of CAS; `conll`: tokens and IOB2 tags; `jsonl`: texts and character spans; `datasets`: a folder or name."""
+    release of CAS; `conll`: tokens and tags; `jsonl`: texts and character spans, or rows; `json`: a list of rows;
+    `csv`, `tsv`, `parquet`: rows; `datasets`: a folder or name; `morfitt`, `frenchmedmcqa`: folders as published."""
+    type: TaskType = "ner"
+    """`ner`: entities; `pos`: a tag for each word; `classification`: one class for a text or a pair of texts;
+    `multi-label`: any number of labels; `similarity`: a number for a pair of texts; `multiple-choice`: the right ones
+    of several answers; `perplexity`, `pseudo-perplexity`: of held-out texts under the model's own head."""
+    columns: Columns = Columns()
+    """Names of the columns, where the format has rows."""
+    scale: tuple[float, float] = (0.0, 5.0)
+    """Smallest and largest similarity (0 and 5: DEFT 2020 and CLISTER)."""
     path: Path | None = None
     """The corpus that `split` divides, or the folder in which `train`, `validation` and `test` lie (`datasets`: of
     which they are splits)."""
@@ -58,8 +139,15 @@ class Task:
         parts = [name for name in ("train", "validation", "test") if getattr(self, name) is not None]
         if self.split is not None and (self.path is None or parts):
             raise ValueError(f"split {self.split} needs path, and neither train, validation nor test")
-        if self.split is None and not {"train", "test"} <= set(parts):
-            raise ValueError("give train and test, or path and split")
+        if self.format not in FORMATS[self.type]:
+            types = [name for name, formats in FORMATS.items() if self.format in formats]
+            raise ValueError(f"format {self.format} is not read for type {self.type}, but for {', '.join(types)}")
+        if self.scale[0] >= self.scale[1]:
+            raise ValueError(f"scale {list(self.scale)} is empty; give the smallest similarity, then the largest")
+        needed = {"test"} if self.type in UNTRAINED else {"train", "test"}
+        is_ready = self.format in READY and self.path is not None and not parts
+        if self.split is None and not is_ready and not needed <= set(parts):
+            raise ValueError(f"give {' and '.join(sorted(needed, reverse=True))}, or path and split")
         if both := set(self.labels or ()) & set(self.dropped_labels):
             raise ValueError(f"labels and dropped_labels both hold {', '.join(sorted(both))}; give each label once")
 

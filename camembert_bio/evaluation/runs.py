@@ -52,6 +52,10 @@ def run_finetune(recipe: Finetune) -> Path | None:
     models: list[ModelFolder] = []
     for task in recipe.tasks:
         with mistakes.noted():
+            if task.type != "ner":
+                raise UserError(
+                    f"task {task.name}: type {task.type} can be counted by now, not fine-tuned; take it out"
+                )
             tasks.append(load_task(task))
     for name, folder in recipe.models.items():
         with mistakes.noted():

@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from camembert_bio import config
 from camembert_bio.errors import UserError, nearest, raise_all
 from camembert_bio.evaluation.corpora.cas import CAMPAIGNS, campaign_parts
-from camembert_bio.evaluation.documents import Document
+from camembert_bio.evaluation.documents import Text
 from camembert_bio.evaluation.recipe import Format
+
+AnyText = TypeVar("AnyText", bound=Text)
 
 PARTS = ("train", "validation", "test")
 _OFFICIAL = "official"
@@ -77,7 +79,7 @@ def _official() -> Any:
     return resources.files("camembert_bio.evaluation") / _OFFICIAL
 
 
-def divide(split: Split, name: str, documents: Sequence[Document], corpus: Path) -> dict[str, list[Document]]:
+def divide(split: Split, name: str, documents: Sequence[AnyText], corpus: Path) -> dict[str, list[AnyText]]:
     """The documents of each part, in the order given. Raises `UserError` naming those missing or with another text."""
     by_id = {document.id: document for document in documents}
     mistakes = []
@@ -95,7 +97,7 @@ def divide(split: Split, name: str, documents: Sequence[Document], corpus: Path)
     return {part: [document for document in documents if document.id in split.part(part)] for part in PARTS}
 
 
-def manifest(parts: Mapping[str, Sequence[Document]], **described: Any) -> dict[str, Any]:
+def manifest(parts: Mapping[str, Sequence[Text]], **described: Any) -> dict[str, Any]:
     """The manifest of a split, as JSON values; `described` are the other fields of `Split`."""
     listed = {part: {document.id: document.text_sha256 for document in found} for part, found in parts.items() if found}
     return {**described, **listed}

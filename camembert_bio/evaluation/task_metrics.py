@@ -69,16 +69,19 @@ def spearman(gold: Sequence[float], pred: Sequence[float]) -> float:
 
 
 def edrm(gold: Sequence[float], pred: Sequence[float], low: float = 0.0, high: float = 5.0) -> float:
-    """Mean of one minus the distance to gold over the largest distance possible from gold; predictions are clipped.
+    """Mean of one minus the distance to gold over the largest distance that the prediction could have.
 
-    DEFT 2020's measure of similarity, as DrBenchmark computes it for CLISTER. Its script for DEFT 2020 divides by the
-    largest distance from the prediction instead: the two give different numbers.
+    DEFT 2020's measure of similarity as DrBenchmark computes it for CLISTER and DEFT 2020 (`EDRM` in its
+    recipes/*/scripts/*regr.py): a prediction outside the scale counts 0.
     """
-    truth = np.asarray(gold, dtype=np.float64)
-    if not len(truth):
-        return 0.0
-    largest = np.maximum(truth - low, high - truth)
-    return float(np.mean(1 - np.abs(truth - np.clip(pred, low, high)) / largest))
+    return float(edrm_shares(gold, pred, low, high).mean()) if len(gold) else 0.0
+
+
+def edrm_shares(gold: Sequence[float], pred: Sequence[float], low: float, high: float) -> FloatArray:
+    """What each document has of `edrm`, in [0, 1]."""
+    truth, found = np.asarray(gold, dtype=np.float64), np.asarray(pred, dtype=np.float64)
+    largest = np.maximum(found - low, high - found)
+    return np.where((found < low) | (found > high), 0.0, 1 - np.abs(truth - found) / largest)
 
 
 def _mean_ranks(values: Sequence[float]) -> FloatArray:

@@ -4,35 +4,55 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation.corpora.annotation import Labels
-from camembert_bio.evaluation.corpora.reading import read_documents
+from camembert_bio.evaluation.corpora.layouts import part_file
+from camembert_bio.evaluation.corpora.reading import read_part
 from camembert_bio.evaluation.documents import Document, documents_sha256
+from camembert_bio.evaluation.items import Item
 from camembert_bio.evaluation.leaks import same_text
-from camembert_bio.evaluation.recipe import Task
-from camembert_bio.evaluation.splits import PARTS, divide, find_split
+from camembert_bio.evaluation.recipe import READY, UNTRAINED, Task, TaskType
+from camembert_bio.evaluation.splits import PARTS, AnyText, divide, find_split
 
 logger = logging.getLogger(__name__)
 
-Parts = dict[str, list[Document]]
-"""The documents of `train`, `validation` and `test`."""
+_UNITS: dict[TaskType, str] = {
+    "ner": "entity",
+    "pos": "tags",
+    "classification": "classes",
+    "multi-label": "label",
+    "similarity": "similarities",
+}
+"""What each type learns, in messages."""
+
+Parts = dict[str, list[Any]]
+"""The documents of `train`, `validation` and `test`: `Document` or `Item`, as `reading.read_part` gives them."""
 
 
 @dataclass(frozen=True)
 class TaskData:
     """The documents of one task and the labels that its training documents use."""
 
-    name: str
-    train: list[Document]
-    validation: list[Document]
-    test: list[Document]
+    task: Task
+    train: list[Any]
+    """`Document` where the task's type is about spans, words or texts alone, else `Item`; of an untrained type, and
+    those of validation too, only for the check of leaks."""
+    validation: list[Any]
+    test: list[Any]
     labels: tuple[str, ...]
-    """Sorted; a test entity with another label cannot be found, and counts as missed."""
+    """Sorted; what has another label in the test part cannot be found, and counts as missed."""
+
+    @property
+    def name(self) -> str:
+        """Of the task."""
+        return self.task.name
 
     @property
     def sha256(self) -> str:
@@ -45,18 +65,64 @@ def load_task(task: Task) -> TaskData:
     """Read a task. Raises `UserError` on a corpus that cannot be read, and on parts that no score can be trusted of."""
     parts = with_validation(task, read_parts(task))
     with _named(task):
-        labels = tuple(sorted({span.label for document in parts["train"] for span in document.spans}))
+        labels = tuple(sorted({label for document in parts["train"] for label in labels_of(document)}))
         mistakes = Mistakes()
-        with mistakes.noted():
-            if not labels:
-                raise UserError(f"{len(parts['train'])} training documents and no entity to learn")
-        with mistakes.noted():
-            if not any(document.spans for document in parts["test"]):
-                raise UserError(f"{len(parts['test'])} test documents and no entity to find")
-        with mistakes.noted():
-            _check_leaks(task, parts)
+        for check in (_check_learnable, _check_testable, _check_leaks):
+            with mistakes.noted():
+                check(task, parts)
         mistakes.raise_any("its parts do not do:")
-    return TaskData(task.name, parts["train"], parts["validation"], parts["test"], labels)
+    _warn_of_unknown(task, parts["test"], labels)
+    return TaskData(task, parts["train"], parts["validation"], parts["test"], labels)
+
+
+def labels_of(document: Document | Item) -> set[str]:
+    """The labels of a document's spans or words, or of an item; none of a question, whose choices are its own."""
+    if isinstance(document, Document):
+        return {span.label for span in document.spans}
+    return set() if document.choices else set(document.labels)
+
+
+def _check_learnable(task: Task, parts: Parts) -> None:
+    """Raise `UserError` where nothing can be learnt of the training documents."""
+    train = parts["train"]
+    if task.type in UNTRAINED:
+        return
+    if task.type == "similarity":
+        answers: set[Any] = {item.gold for item in train}
+    else:
+        answers = {label for document in train for label in labels_of(document)}
+    if task.type in ("ner", "multi-label") and not answers:
+        raise UserError(f"{len(train)} training documents and no {_UNITS[task.type]} to learn")
+    if task.type in ("classification", "pos", "similarity") and len(answers) < 2:
+        raise UserError(f"{len(train)} training documents and fewer than two different {_UNITS[task.type]} to learn")
+    if not train:
+        raise UserError("0 training documents; give some")
+
+
+def _check_testable(task: Task, parts: Parts) -> None:
+    """Raise `UserError` where the test documents give no score."""
+    test = parts["test"]
+    if not test:
+        raise UserError("0 test documents; give some")
+    if task.type in ("ner", "multi-label") and not any(map(labels_of, test)):
+        raise UserError(f"{len(test)} test documents and no {_UNITS[task.type]} to find")
+    if task.type == "similarity" and len({item.gold for item in test}) < 2:
+        raise UserError(
+            f"{len(test)} test documents of one similarity, which no correlation can be told of; add others"
+        )
+
+
+def _warn_of_unknown(task: Task, test: list[Any], labels: tuple[str, ...]) -> None:
+    if task.type in ("ner", *UNTRAINED):  # the ledger of entities says it
+        return
+    if unknown := Counter(label for document in test for label in labels_of(document) - set(labels)):
+        logger.warning(
+            "task %s: %d of %d test documents have a label that no training document has (%s)",
+            task.name,
+            sum(bool(labels_of(document) - set(labels)) for document in test),
+            len(test),
+            ", ".join(sorted(unknown)[:5]),
+        )
 
 
 def read_parts(task: Task) -> Parts:
@@ -72,14 +138,14 @@ def read_parts(task: Task) -> Parts:
         for part in PARTS:
             with mistakes.noted():
                 if (place := _part_path(task, part)) is not None:
-                    parts[part] = read_documents(task.format, place, _labels(task))
+                    parts[part] = list(read_part(task, place, _labels(task)))
         mistakes.raise_any("its documents cannot be read:")
         return parts
 
 
 def with_validation(task: Task, parts: Parts) -> Parts:
-    """The parts, with validation taken out of the training documents where the task gives none."""
-    if parts["validation"]:
+    """The parts, with validation taken out of the training documents where the task gives none and needs it."""
+    if parts["validation"] or task.type in UNTRAINED:
         return parts
     with _named(task):
         train, validation = split_validation(parts["train"], task.validation_fraction)
@@ -99,13 +165,15 @@ def _split_parts(task: Task, name: str, corpus: Path) -> Parts:
     split = find_split(name, task.format, corpus)
     for leak in split.leaks:
         logger.warning("task %s: split %s leaks: %s", task.name, name, leak)
-    documents = read_documents(task.format, corpus, _labels(task, split.labels), split.ids)
+    documents: list[Any] = list(read_part(task, corpus, _labels(task, split.labels), split.ids))
     return divide(split, name, documents, corpus)
 
 
 def _part_path(task: Task, part: str) -> Path | None:
     """Where the documents of a part lie; None for a part that is not given."""
     given: Path | None = getattr(task, part)
+    if task.format in READY and task.path is not None and task.train is task.validation is task.test is None:
+        return part_file(task.format, part, task.path)
     if given is None or task.path is None:
         return given
     return Path(f"{task.path}@{given}") if task.format == "datasets" else task.path / given
@@ -119,7 +187,7 @@ def _labels(task: Task, declared: tuple[str, ...] = ()) -> Labels | None:
     return Labels(frozenset(names) - set(task.dropped_labels) if names else None, frozenset(task.dropped_labels))
 
 
-def split_validation(documents: list[Document], fraction: float) -> tuple[list[Document], list[Document]]:
+def split_validation(documents: list[AnyText], fraction: float) -> tuple[list[AnyText], list[AnyText]]:
     """(training, validation) documents; validation holds those whose text's sha256 is smallest.
 
     Its size is `fraction` of the documents, rounded, at least one. Raises `UserError` when nothing

@@ -52,6 +52,24 @@ def test_what_is_counted(parts, tokenizer):
     assert "ceiling" not in train
 
 
+def test_tasks_without_entities_are_counted_without_them(tmp_path, tokenizer_folder, capsys):
+    rows = [{"text": f"Cas {number} de toux.", "labels": ["x", "y"][: number % 3]} for number in range(6)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "more.jsonl").write_text(json.dumps({"text": "Rien.", "labels": "y"}))
+    train, test = str(tmp_path / "rows.jsonl"), str(tmp_path / "more.jsonl")
+    task = {"name": "t", "format": "jsonl", "type": "multi-label", "train": train, "validation": test, "test": test}
+    tasks = [task, {"name": "p", "format": "jsonl", "type": "perplexity", "test": test}]
+    values = {"output": "out", "models": {"m": "m"}, "tasks": tasks}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({"finetune": values}))
+    assert run("corpora", tmp_path / "r.yaml", "--tokenizer", tokenizer_folder, "--json") == 0
+    counted = json.loads(capsys.readouterr().out)
+    assert counted["t"]["train"]["labels"] == {"x": 4, "y": 2}
+    assert counted["t"]["test"]["labels"] == {"y": 1}
+    assert not {"entities", "ceiling"} & counted["t"]["test"].keys()
+    assert counted["p"].keys() == {"test"}
+    assert "entities" not in table("t", counted["t"])
+
+
 def test_a_table_of_the_counts(parts, tokenizer):
     lines = table("drugs", census(parts, tokenizer)).splitlines()
     cells = {line[:24].strip(): line[24:].split() for line in lines}

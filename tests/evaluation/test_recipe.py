@@ -58,6 +58,13 @@ def test_task_names_are_distinct(recipe_values):
         ),
         ({"labels": []}, r"tasks\.0\.labels"),
         ({"format": "bratt"}, r"tasks\.0\.format"),
+        ({"type": "qa"}, r"tasks\.0\.type"),
+        ({"type": "classification"}, r"tasks\.0: format brat is not read for type classification, but for ner, perpl"),
+        ({"format": "morfitt"}, r"tasks\.0: format morfitt is not read for type ner, but for multi-label"),
+        ({"columns": {"texts": "x"}}, r"tasks\.0\.columns\.texts: unknown option \(did you mean 'text'\?\)"),
+        ({"scale": [5, 5]}, r"tasks\.0: scale \[5\.0, 5\.0\] is empty; give the smallest similarity"),
+        ({"type": "perplexity", "train": None, "test": None}, r"tasks\.0: give test, or path and split"),
+        ({"type": "multi-label", "format": "morfitt", "test": None}, r"tasks\.0: give train and test, or path and"),
     ],
 )
 def test_mistakes_of_a_task_are_named(recipe_values, changes, message):

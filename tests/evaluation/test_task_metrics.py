@@ -70,9 +70,10 @@ def test_correlations_are_scipys_with_ties_and_without(digits):
     assert spearman(gold, pred) == pytest.approx(scipy.stats.spearmanr(gold, pred).statistic)
 
 
-def test_edrm_divides_by_the_largest_distance_possible_from_gold():
-    # Distances 1, 2, 0 (9 is clipped to 5) over 4, 3, 5.
-    assert edrm([1, 3, 5], [2, 1, 9]) == pytest.approx((3 / 4 + 1 / 3 + 1) / 3)
+def test_edrm_divides_by_the_largest_distance_that_the_prediction_could_have():
+    # Distances 1, 2, 0, and one outside the scale, over 3, 4, 5.
+    assert edrm([1, 3, 5, 5], [2, 1, 5, 9]) == pytest.approx((2 / 3 + 2 / 4 + 1 + 0) / 4)
+    assert edrm([0, 1], [1, 1], low=0, high=1) == pytest.approx((0 + 1) / 2)
 
 
 @pytest.mark.parametrize("function", [accuracy, exact_match, hamming_score, pearson, spearman, edrm])

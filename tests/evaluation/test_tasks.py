@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -5,8 +6,9 @@ import pytest
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Document
-from camembert_bio.evaluation.recipe import Task
-from camembert_bio.evaluation.tasks import load_task, split_validation
+from camembert_bio.evaluation.recipe import Columns, Task
+from camembert_bio.evaluation.splits import manifest
+from camembert_bio.evaluation.tasks import load_task, read_parts, split_validation
 
 from .conftest import write_brat
 
@@ -126,3 +128,63 @@ def test_two_documents_of_one_id(tmp_path):
     message = r"b\.jsonl, line 1: id '3' is that of .*a\.jsonl, line 1 too; give each document its own"
     with pytest.raises(UserError, match=message):
         read_documents("jsonl", tmp_path)
+
+
+def write_rows(folder, name, *rows):
+    path = folder / f"{name}.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("task_type", "train", "test", "message"),
+    [
+        (
+            "classification",
+            [("a", "x"), ("b", "x"), ("c", "x")],
+            [("d", "x")],
+            "2 training documents and fewer than two",
+        ),
+        ("classification", [("a", "x"), ("b", "y"), ("c", "y")], [], "task t: 0 test documents; give some"),
+        ("classification", [("a", "x"), ("b", "y"), ("c", "y")], [("A ", "x")], r"1 of 1 test documents have the text"),
+        ("multi-label", [("a", ""), ("b", "")], [("d", "x")], "1 training documents and no label to learn"),
+        ("multi-label", [("a", "x"), ("b", "x")], [("d", "")], "1 test documents and no label to find"),
+        ("similarity", [("a", 1), ("b", 2), ("c", 3)], [("d", 4)], "1 test documents of one similarity"),
+        ("similarity", [("a", 1), ("b", 1)], [("c", 4), ("d", 5)], "fewer than two different similarities to learn"),
+    ],
+)
+def test_parts_that_no_score_can_be_trusted_of(tmp_path, task_type, train, test, message):
+    columns = Columns(labels="label", text_pair="text")
+    parts = {"train": write_rows(tmp_path, "train", *train), "test": write_rows(tmp_path, "test", *test)}
+    with pytest.raises(UserError, match=message):
+        load_task(Task("t", "jsonl", task_type, columns, **parts))
+
+
+def test_a_class_that_no_training_document_has_is_told(tmp_path, caplog):
+    parts = {
+        "train": write_rows(tmp_path, "train", ("a", "x"), ("b", "y"), ("c", "y"), ("d", "x")),
+        "validation": write_rows(tmp_path, "validation", ("e", "x")),
+        "test": write_rows(tmp_path, "test", ("f", "z"), ("g", "x")),
+    }
+    data = load_task(Task("t", "jsonl", "classification", **parts))
+    assert (data.labels, data.test[0].gold) == (("x", "y"), ("z",))
+    assert "task t: 1 of 2 test documents have a label that no training document has (z)" in caplog.text
+
+
+def test_a_split_divides_rows_too(tmp_path):
+    rows = [{"id": f"d{n}", "text": f"texte {n}", "label": "xy"[n % 2]} for n in range(8)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    whole = Task("t", "jsonl", "classification", train=tmp_path, test=tmp_path)
+    items = read_parts(whole)["train"]
+    parts = {"train": items[:4], "validation": items[4:6], "test": items[6:]}
+    (tmp_path / "split.json").write_text(json.dumps(manifest(parts, description="mine")))
+    data = load_task(Task("t", "jsonl", "classification", path=tmp_path, split=str(tmp_path / "split.json")))
+    assert [item.id for item in data.test] == ["d6", "d7"]
+
+
+def test_held_out_texts_need_no_training(tmp_path):
+    path = write_rows(tmp_path, "test", ("Le foie est sain.", ""), ("Le foie.", ""))
+    data = load_task(Task("t", "jsonl", "perplexity", test=path))
+    assert ([document.text for document in data.test], data.train) == (["Le foie est sain.", "Le foie."], [])
+    with pytest.raises(UserError, match="2 of 2 test documents have the text of a training"):
+        load_task(Task("t", "jsonl", "perplexity", train=path, test=path))

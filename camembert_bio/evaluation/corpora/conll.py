@@ -1,4 +1,4 @@
-"""CoNLL columns: a token a line, its IOB2 tag in the last column, an empty line after each sentence.
+"""CoNLL columns: a token a line, its tag in the last column (IOB2 for entities), an empty line after each sentence.
 
     # newdoc id = cas-12
     L'          O
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from camembert_bio.errors import UserError
@@ -28,8 +29,24 @@ SUFFIXES = (".conll", ".iob2", ".iob", ".bio", ".tsv", ".txt")
 _BOUNDARY = re.compile(r"-DOCSTART-(\s|$)|# ?newdoc(?: id = (?P<id>.+))?$")
 _TAG = re.compile(r"O|(?P<prefix>[BI])-(?P<label>\S+)")
 
+_NO_WORD = re.compile(r"\d+[-.]\d+")
+"""Number of a line of CoNLL-U that is no word: what several words are written as, or an empty node."""
+
 Sentence = list[tuple[str, str, str]]
 """(token, tag, file and line) of each token."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Which columns are read, from 0; -1 is the last."""
+
+    token: int = 0
+    tag: int = -1
+    document: int | None = None
+    """Of the document's id, where each line has it: another id begins another document."""
+    is_iob2: bool = True
+    """Whether tags are O, B-LABEL and I-LABEL, by which a token `#` is told from a comment."""
+    is_conllu: bool = False
 
 
 def read_conll(path: Path, labels: Labels = ANY, wanted: Collection[str] | None = None) -> list[Document]:
@@ -40,7 +57,7 @@ def read_conll(path: Path, labels: Labels = ANY, wanted: Collection[str] | None 
     """
     documents = []
     for name, file in found_files(path, SUFFIXES):
-        read = list(_documents(file))
+        read = list(documents_in(file, Places()))
         if not read:
             raise UserError(f"{file} holds no token; remove the file")
         for number, (given, sentences) in enumerate(read, start=1):
@@ -52,25 +69,30 @@ def read_conll(path: Path, labels: Labels = ANY, wanted: Collection[str] | None 
 
 def tagged_document(name: str, sentences: Sequence[Sentence], labels: Labels, where: str) -> Document:
     """A document of tagged sentences, with the text rebuilt. Raises `UserError` on tags that are not IOB2."""
-    pieces: list[str] = []
-    length = 0
+    text, places = lay_out(sentences)
     spans: list[Span] = []
-    for sentence in sentences:
+    for sentence, found in zip(sentences, places, strict=True):
         label, is_kept = None, False
-        for position, (token, tag, place) in enumerate(sentence):
-            if pieces:
-                pieces.append(" " if position else "\n")
-                length += 1
+        for (_, tag, place), (start, end) in zip(sentence, found, strict=True):
             label = _label(tag, label, place)
-            end = length + len(token)
             if label is not None and tag.startswith("B"):
                 is_kept = labels.keeps(label, place)
-                spans += [Span(((length, end),), label)] * is_kept
+                spans += [Span(((start, end),), label)] * is_kept
             elif label is not None and is_kept:
                 spans[-1] = Span(((spans[-1].start, end),), label)
-            pieces.append(token)
-            length = end
-    return Document(name, "".join(pieces), tuple(spans), where)
+    return Document(name, text, tuple(spans), where)
+
+
+def lay_out(sentences: Sequence[Sentence]) -> tuple[str, list[list[tuple[int, int]]]]:
+    """The text with a space between tokens and a line feed between sentences, and where each token stands in it."""
+    places: list[list[tuple[int, int]]] = []
+    start = 0
+    for sentence in sentences:
+        places.append([])
+        for token, _, _ in sentence:
+            places[-1].append((start, start + len(token)))
+            start += len(token) + 1
+    return "\n".join(" ".join(token for token, _, _ in sentence) for sentence in sentences), places
 
 
 def _label(tag: str, label: str | None, where: str) -> str | None:
@@ -83,41 +105,58 @@ def _label(tag: str, label: str | None, where: str) -> str | None:
     return match["label"]
 
 
-def _documents(path: Path) -> Iterator[tuple[str | None, list[Sentence]]]:
+def documents_in(path: Path, places: Places) -> Iterator[tuple[str | None, list[Sentence]]]:
     """The id that the file gives, and the sentences, of each document that has any."""
     given: str | None = None
     sentences: list[Sentence] = [[]]
     num_columns = 0
     for number, line in enumerate(read_text(path).removeprefix("\ufeff").split("\n"), start=1):
         line = line.rstrip()  # noqa: PLW2901
+        name = given
+        columns: list[str] = []
         if boundary := _BOUNDARY.match(line):
-            if any(sentences):
-                yield given, [sentence for sentence in sentences if sentence]
-            given, sentences = boundary["id"], [[]]
-        elif not line:
-            sentences.append([])
-        elif not _is_comment(line, num_columns):
+            name, is_next = boundary["id"], True
+        elif line and not _is_comment(line, num_columns, places):
             columns = line.split("\t") if "\t" in line else line.split()
             num_columns = num_columns or len(columns)
-            sentences[-1].append(_token(columns, num_columns, f"{path}, line {number}"))
+            _check_columns(columns, num_columns, places, f"{path}, line {number}")
+            name = given if places.document is None else columns[places.document]
+            is_next = name != given
+        else:
+            is_next = False
+        if is_next:
+            if any(sentences):
+                yield given, [sentence for sentence in sentences if sentence]
+            given, sentences = name, [[]]
+        if columns and not (places.is_conllu and _NO_WORD.fullmatch(columns[0])):
+            sentences[-1].append(_token(columns, places, f"{path}, line {number}"))
+        elif not line:
+            sentences.append([])
     if any(sentences):
         yield given, [sentence for sentence in sentences if sentence]
 
 
-def _is_comment(line: str, num_columns: int) -> bool:
+def _is_comment(line: str, num_columns: int, places: Places) -> bool:
     columns = line.split()
     if not line.startswith("#") or line.startswith("#\t"):
         return False
+    if not places.is_iob2:
+        return len(columns) != num_columns
     return len(columns) != (num_columns or len(columns)) or not _TAG.fullmatch(columns[-1])
 
 
-def _token(columns: list[str], num_columns: int, where: str) -> tuple[str, str, str]:
+def _check_columns(columns: list[str], num_columns: int, places: Places, where: str) -> None:
     if len(columns) < 2 or len(columns) != num_columns:
         raise UserError(
             f"{where} has {len(columns)} columns, the lines before it {num_columns}; "
             "write a token, its tag last, in as many columns everywhere (two at least)"
         )
-    token = columns[0].strip()
-    if not token:
-        raise UserError(f"{where} has an empty token; remove the line")
-    return token, columns[-1].strip(), where
+    if (last := max(places.token, places.tag, places.document or 0)) >= num_columns:
+        raise UserError(f"{where} has {num_columns} columns, and column {last + 1} is asked for; mend columns")
+
+
+def _token(columns: list[str], places: Places, where: str) -> tuple[str, str, str]:
+    token, tag = columns[places.token].strip(), columns[places.tag].strip()
+    if not token or not tag:
+        raise UserError(f"{where} has an empty {'tag' if token else 'token'}; remove the line")
+    return token, tag, where

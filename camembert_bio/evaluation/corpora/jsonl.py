@@ -22,14 +22,14 @@ def read_jsonl(path: Path, labels: Labels = ANY, wanted: Collection[str] | None 
     """
     documents = []
     for _, file in found_files(path, SUFFIXES):
-        for where, record in _records(file):
+        for where, record in records(file):
             if wanted is None or document_id(record, where) in wanted:
                 documents.append(document_of(record, labels, where))
     return documents
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each record stands, and the record; empty lines are skipped."""
+def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each record of a file stands, and the record; empty lines are skipped."""
     # Not splitlines: JSON may hold U+2028 as it is.
     for number, line in enumerate(read_text(path).removeprefix("\ufeff").split("\n"), start=1):
         if not line.strip():

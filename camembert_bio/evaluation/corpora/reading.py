@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.corpora.annotation import ANY, Labels
+from camembert_bio.evaluation.corpora.answers import read_items, read_texts
 from camembert_bio.evaluation.corpora.brat import read_brat
 from camembert_bio.evaluation.corpora.cas import CAS1, CAS2
 from camembert_bio.evaluation.corpora.conll import read_conll
 from camembert_bio.evaluation.corpora.e3c import read_e3c
 from camembert_bio.evaluation.corpora.jsonl import read_jsonl
+from camembert_bio.evaluation.corpora.layouts import LAYOUTS, Layout
+from camembert_bio.evaluation.corpora.pos import read_pos
 from camembert_bio.evaluation.corpora.saved_datasets import read_dataset
-from camembert_bio.evaluation.documents import Document
-from camembert_bio.evaluation.recipe import Format
+from camembert_bio.evaluation.documents import Document, Text
+from camembert_bio.evaluation.items import Item
+from camembert_bio.evaluation.recipe import TABLES, UNTRAINED, Format, Task
 
 _READERS: dict[Format, Callable[[Path, Labels, Collection[str] | None], list[Document]]] = {
     "brat": read_brat,
@@ -38,14 +42,60 @@ def read_documents(
     """
     if kind in _FOLDERS and not path.is_dir():
         raise UserError(f"{path} is not a folder; give a folder of {kind} documents")
-    if kind not in _FOLDERS and kind != "datasets" and not path.exists():
-        raise UserError(f"{path} does not exist; give a file or folder of {kind} documents")
+    _check_exists(kind, path)
     documents = _READERS[kind](path, labels or _LABELS.get(kind, ANY), wanted)
-    first: dict[str, Document] = {}
+    _check_ids(documents)
+    return documents
+
+
+def read_part(
+    task: Task, path: Path, labels: Labels | None = None, wanted: Collection[str] | None = None
+) -> list[Document] | list[Item]:
+    """The documents of a task that `path` holds, as its type has them: with spans, with a tag a word, or as items.
+
+    `labels` are by default those of the format. Raises as `read_documents` does.
+    """
+    is_table = task.format in TABLES and task.type in UNTRAINED
+    if task.type == "ner" or (task.type in UNTRAINED and not is_table):
+        return read_documents(task.format, path, labels, wanted)
+    _check_exists(task.format, path)
+    if is_table:
+        texts = read_texts(task.format, path, task.columns, wanted)
+        _check_ids(texts)
+        return texts
+    if task.type == "pos":
+        words = read_pos(task.format, path, task.columns, labels or ANY, wanted)
+        _check_ids(words)
+        return words
+    layout = LAYOUTS.get(task.format) or Layout(task.format, task.columns, {})
+    items = read_items(layout.kind, path, task.type, layout.columns, task.scale, labels or layout.labels, wanted)
+    if layout.repeated:
+        items = _without_repeats(items, layout.repeated)
+    _check_ids(items)
+    return items
+
+
+def _check_exists(kind: Format, path: Path) -> None:
+    if kind != "datasets" and not path.exists():
+        raise UserError(f"{path} does not exist; give a file or folder of {kind} documents")
+
+
+def _without_repeats(items: list[Item], repeated: Collection[str]) -> list[Item]:
+    """The items without those that are known to be given again and are equal to the first."""
+    first: dict[str, Item] = {}
+    return [
+        item
+        for item in items
+        if first.setdefault(item.id, item) is item or item.id not in repeated or item != first[item.id]
+    ]
+
+
+def _check_ids(documents: Sequence[Text]) -> None:
+    """Raise `UserError` for an id that is given twice."""
+    first: dict[str, Text] = {}
     for document in documents:
         other = first.setdefault(document.id, document)
         if other is not document:
             raise UserError(
                 f"{document.where}: id {document.id!r} is that of {other.where} too; give each document its own"
             )
-    return documents

@@ -22,17 +22,26 @@ def document_of(record: Mapping[str, Any], labels: Labels, where: str) -> Docume
     text, spans = record.get("text"), record.get("spans")
     if not isinstance(text, str) or not isinstance(spans, list):
         raise UserError(f"{where} has no text (a string) or no spans (a list); write both, spans empty where none is")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"{where}: text holds half a surrogate pair at {error.start}; mend the text") from error
+    check_text(text, where)
     found = {_span(span, text, labels, f"{where}, span {number}") for number, span in enumerate(spans, start=1)}
     return Document(document_id(record, where), text, tuple(sorted(span for span in found if span)), where)
 
 
+def check_text(text: str, where: str) -> None:
+    """Raise `UserError` for a string that UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{where}: text holds half a surrogate pair at {error.start}; mend the text") from error
+
+
 def document_id(record: Mapping[str, Any], where: str) -> str:
     """The record's id as a string."""
-    value = record.get("id")
+    return checked_id(record.get("id"), where)
+
+
+def checked_id(value: Any, where: str) -> str:
+    """An id as a string. Raises `UserError` for what is neither a string nor a whole number."""
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         raise UserError(f"{where} has no id; give each document a string or number of its own")
     return str(value)

@@ -34,7 +34,7 @@ def read_dataset(path: Path, labels: Labels = ANY, wanted: Collection[str] | Non
     Raises `UserError` naming split and row on what is malformed.
     """
     documents: list[Document] = []
-    for where, prefix, rows in _splits(path):
+    for where, prefix, rows in splits(path):
         numbered = [(f"{where}, row {number}", {"id": str(number), **row}) for number, row in enumerate(rows, start=1)]
         if {"text", "spans"} <= set(rows.column_names):
             found = [document_of(_with_list(row), labels, place) for place, row in numbered]
@@ -95,7 +95,7 @@ def _sentence(row: dict[str, Any], column: str, names: Sequence[str] | None, whe
     return [(token.strip(), tag, where) for token, tag in zip(tokens, tags, strict=True)]
 
 
-def _splits(path: Path) -> Iterator[tuple[str, str, Any]]:
+def splits(path: Path) -> Iterator[tuple[str, str, Any]]:
     """Where a split stands, what its ids begin with, and its rows."""
     import datasets  # takes a second
 

@@ -1,0 +1,96 @@
+"""Rows as items of each type; what a row lacks is named."""
+
+import json
+
+import pytest
+
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels
+from camembert_bio.evaluation.corpora.answers import read_items, read_texts
+from camembert_bio.evaluation.recipe import Columns
+
+QUESTION = {"text": "Lequel ?", "choices": ["un", "deux", "trois"], "answers": ["b"]}
+
+
+def read(folder, task_type, *rows, labels=ANY, wanted=None, **columns):
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return read_items("jsonl", path, task_type, Columns(**columns), (0.0, 5.0), labels, wanted)
+
+
+def test_classes(tmp_path):
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": 3}, {"text": "c", "label": " y "}]
+    items = read(tmp_path, "classification", *rows)
+    assert [(item.id, item.texts, item.gold) for item in items] == [
+        ("1", ("a",), ("x",)),
+        ("2", ("b",), ("3",)),
+        ("3", ("c",), ("y",)),
+    ]
+    kept = read(tmp_path, "classification", *rows, labels=Labels(frozenset({"x", "y"}), frozenset({"3"})))
+    assert [item.id for item in kept] == ["1", "3"]
+
+
+def test_a_pair_of_texts_and_columns_of_other_names(tmp_path):
+    row = {"n": 7, "source": "a", "cible": "b", "moy": "2.5"}
+    (item,) = read(tmp_path, "similarity", row, id="n", text="source", text_pair="cible", label="moy")
+    assert (item.id, item.texts, item.gold, item.labels) == ("7", ("a", "b"), 2.5, ())
+    assert item.text == "a\nb"
+    (item,) = read(tmp_path, "similarity", {"id": "p", "text": "a", "text_pair": "b", "label": 5})
+    assert item.gold == 5.0
+
+
+def test_any_number_of_labels(tmp_path):
+    rows = [{"text": "a", "labels": "y|x|y"}, {"text": "b", "labels": ""}, {"text": "c", "labels": ["x", "z"]}]
+    found = read(tmp_path, "multi-label", *rows, labels=Labels(dropped=frozenset({"z"})))
+    assert [item.gold for item in found] == [("x", "y"), (), ("x",)]
+    assert [item.id for item in read(tmp_path, "multi-label", *rows, wanted={"3"})] == ["3"]
+    (item,) = read(tmp_path, "multi-label", {"text": "a", "labels": "x, y"}, separator=", ")
+    assert item.gold == ("x", "y")
+
+
+def test_choices_of_every_form(tmp_path):
+    (item,) = read(tmp_path, "multiple-choice", QUESTION)
+    assert (item.choices, item.gold) == ((("a", "un"), ("b", "deux"), ("c", "trois")), ("b",))
+    assert item.text == "Lequel ?\nun\ndeux\ntrois"
+    by_name = QUESTION | {"choices": {"x": "un", "y": "deux"}, "answers": "y|x"}
+    assert read(tmp_path, "multiple-choice", by_name)[0].gold == ("x", "y")
+    apart = {"text": "Lequel ?", "cible_1": "un", "cible_2": "deux", "answers": "2"}
+    names = {"1": "cible_1", "2": "cible_2"}
+    assert read(tmp_path, "multiple-choice", apart, choices=names)[0].gold == ("2",)
+    (item,) = read(tmp_path, "multiple-choice", apart | {"answers": [1]}, choices=("cible_1", "cible_2"))
+    assert (item.choices, item.gold) == ((("a", "un"), ("b", "deux")), ("b",))
+
+
+def test_texts_alone(tmp_path):
+    (tmp_path / "rows.csv").write_text("note,x\nMal de tête,1\nToux,2\n", encoding="utf-8")
+    found = read_texts("csv", tmp_path / "rows.csv", Columns(text="note"), {"2"})
+    assert [(document.id, document.text, document.spans) for document in found] == [("2", "Toux", ())]
+
+
+@pytest.mark.parametrize(
+    ("task_type", "row", "message"),
+    [
+        ("classification", {"txt": "secret", "label": "x"}, r"line 1 has no column 'text' \(did you mean 'txt'\?\)"),
+        ("classification", {"text": " ", "label": "x"}, r"line 1: text is no text; write a string that is not empty"),
+        ("classification", {"text": "\ud800", "label": "x"}, r"text holds half a surrogate pair at 0; mend the text"),
+        ("classification", {"text": "secret", "label": None}, r"line 1: label is no label; write a string"),
+        ("classification", {"text": "secret", "label": 0.5}, r"line 1: label is no label"),
+        ("classification", {"text": "secret", "label": ""}, r"line 1: label is no label"),
+        ("classification", {"text": "s", "label": "x", "id": None}, r"line 1 has no id; give each document"),
+        ("multi-label", {"text": "secret", "labels": ["x", None]}, r"line 1: labels is no label"),
+        ("multi-label", {"text": "secret", "labels": ["X"]}, r"label 'X' is not declared \(known: x\)"),
+        ("similarity", {"text": "secret", "label": 1}, r"line 1 has no column 'text_pair'"),
+        ("similarity", {"text": "s", "text_pair": "t", "label": 5.5}, r"no similarity from 0 to 5; set scale"),
+        ("similarity", {"text": "s", "text_pair": "t", "label": "nan"}, r"no similarity from 0 to 5"),
+        ("similarity", {"text": "s", "text_pair": "t", "label": True}, r"no similarity from 0 to 5"),
+        ("multiple-choice", QUESTION | {"choices": ["secret"]}, r"line 1 has no choices; write a list or an object"),
+        ("multiple-choice", QUESTION | {"choices": ["secret", ""]}, r"line 1: choice 'b' is no text"),
+        ("multiple-choice", QUESTION | {"answers": "d"}, r"line 1: 'd' is the name of no choice \(a, b, c\)"),
+        ("multiple-choice", QUESTION | {"answers": [3]}, r"line 1: '3' is the name of no choice"),
+        ("multiple-choice", QUESTION | {"answers": []}, r"line 1 names no right answer"),
+    ],
+)
+def test_what_a_row_lacks_is_named_without_its_text(tmp_path, task_type, row, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read(tmp_path, task_type, row, labels=Labels(frozenset({"x"})))
+    assert "secret" not in str(caught.value)
