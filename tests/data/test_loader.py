@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import threading
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from camembert_bio.data import loader as loaders
 from camembert_bio.data.batch import TENSORS, Batch
 from camembert_bio.data.loader import EvaluationLoader, Loader
 from camembert_bio.data.windows import build_windows, split_entries
@@ -109,16 +111,72 @@ def test_batches_do_not_depend_on_the_layout(corpus, world_size, micro_batch_siz
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 5])
-@pytest.mark.parametrize("world_size", [1, 3])
-def test_batches_do_not_depend_on_the_threads(corpus, num_threads, world_size):
-    """Steps on both sides of what is laid out at once."""
-    for rank in range(world_size):
-        one = loader(corpus, rank=rank, world_size=world_size, num_threads=num_threads)
-        first = math.ceil(4096 * world_size / 24) - 3
-        iterator = one.iterate(0 if rank else first)
-        for step in range(0 if rank else first, 6 if rank else first + 6):
-            assert_equal(next(iterator), one.batch(step))
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_batches_do_not_depend_on_the_threads(corpus, num_threads, world_size, monkeypatch):
+    """Made ahead, by any number of threads and ranks, a step is what one rank makes of it alone."""
+    monkeypatch.setattr(loaders, "_LAID_OUT_AHEAD", 30)  # 2 to 5 steps at once: six cross a border
+    layout = {"world_size": world_size, "micro_batch_size": 2, "num_threads": num_threads}
+    ranks, alone = [loader(corpus, rank=rank, **layout) for rank in range(world_size)], loader(corpus)
+    iterators = [one.iterate(100) for one in ranks]
+    for step in range(100, 106):
+        made = [next(iterator) for iterator in iterators]
+        for got, expected in zip(rows([b for of_rank in made for b in of_rank]), rows(alone.batch(step)), strict=True):
+            assert torch.equal(got, expected)
+        for one, of_rank in zip(ranks, made, strict=True):
+            assert_equal(of_rank, one.batch(step))
+    for iterator in iterators:
         iterator.close()
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_steps_are_made_before_they_are_asked_for(corpus, num_threads):
+    made, enough = set(), threading.Event()
+
+    def rate(step):
+        made.add(step)
+        if len(made) == num_threads + 2:
+            enough.set()
+        return 0.15
+
+    iterator = loader(corpus, num_threads=num_threads, mlm_probability=rate).iterate(7)
+    next(iterator)
+    assert enough.wait(20), "the first step, and one more than there are threads"
+    iterator.close()
+    assert made == set(range(7, 7 + num_threads + 2)), "and no more, for memory's sake"
+
+
+def test_every_tensor_of_a_batch_is_pinned_and_copied():
+    tensors = {field.name for field in dataclasses.fields(Batch) if field.type == "torch.Tensor"}
+    assert set(TENSORS) == tensors
+
+
+def test_batches_are_pinned_in_the_threads_on_the_device_of_the_rank(corpus, monkeypatch):
+    """Page-locked memory needs a GPU: here what is asked of torch is taken down."""
+    pinned, devices = [], []
+
+    def pin_memory(tensor):
+        pinned.append(threading.current_thread().name)
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 3)
+    monkeypatch.setattr(torch.accelerator, "set_device_index", devices.append)
+    one = loader(corpus, pin_memory=True, num_threads=2)
+    iterator = one.iterate(4)
+    assert_equal(next(iterator), loader(corpus).batch(4))
+    iterator.close()
+    assert len(pinned) % (6 * len(TENSORS)) == 0 and all(name.startswith("batches") for name in pinned)
+    assert set(devices) == {3}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_come_from_page_locked_memory_to_a_gpu(corpus):
+    iterator = loader(corpus, pin_memory=True).iterate(4)
+    for pinned, expected in zip(next(iterator), loader(corpus).batch(4), strict=True):
+        assert all(getattr(pinned, name).is_pinned() for name in TENSORS)
+        there = pinned.to("cuda")
+        assert all(torch.equal(getattr(there, name).cpu(), getattr(expected, name)) for name in TENSORS)
+    iterator.close()
 
 
 def test_iteration_is_the_batches_and_resumes_anywhere(corpus):

@@ -116,6 +116,24 @@ def test_repeats_are_exact():
     assert {read[window] for window in range(89, 129)} == {5}
 
 
+def test_every_epoch_of_many_tables_reads_what_is_asked_and_repeats_it_exactly():
+    """Random sources, sizes and repeats: the counts of an epoch are worked out by hand."""
+    rng = np.random.default_rng(1)
+    for case in range(400):
+        windows = {name: int(np.exp(rng.uniform(0, 6))) for name in "abcd"[: rng.integers(1, 5)]}
+        repeats = {name: float(rng.choice([0, 0.3, 1, 1.5, 2, 3.125])) for name in windows}
+        repeats["a"] = max(repeats["a"], 0.3)
+        order = Order(table_of(**windows), case, repeats, 8)
+        for epoch in (0, int(rng.integers(1, 10**6))):
+            counts, first = np.bincount(epoch_of(order, epoch), minlength=sum(windows.values())), 0
+            for name, size in windows.items():
+                whole, share = divmod(repeats[name], 1)
+                more = counts[first : first + size] - int(whole)
+                assert set(more.tolist()) <= {0, 1}, (windows, repeats)
+                assert more.sum() == (max(1, round(share * size)) if share else 0)
+                first += size
+
+
 def test_a_fraction_reads_a_fresh_share_each_epoch():
     order = Order(table_of(a=90), 0, {"a": 1 / 3}, 8)
     epochs = [set(epoch_of(order, epoch).tolist()) for epoch in range(3)]
