@@ -14,7 +14,7 @@ from camembert_bio import config, files
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.errors import EXIT_DONE, DoNotRequeueError, RunError, UserError
-from camembert_bio.model.encoder import build_encoder, load_encoder, num_parameters
+from camembert_bio.model.encoder import build_encoder, num_parameters
 from camembert_bio.pretrain import checkpoint, metrics, preflight, run_folder
 from camembert_bio.pretrain.loop import pretrain
 from camembert_bio.pretrain.recipe import Pretrain, Shape
@@ -195,19 +195,6 @@ def test_a_run_that_diverges_is_not_to_be_queued_again(tiny, tmp_path):
     with pytest.raises(DoNotRequeueError, match=r"step \d: loss .*the run diverged.*Lower optimizer\.learning_rate"):
         pretrain(values)
     assert [path.name for path in checkpoint.complete(tmp_path / "run")] == ["step-00000000"]
-
-
-def test_a_loss_that_is_no_number_from_the_first_step_saves_nothing(corpus, tiny, tmp_path):
-    values = tiny(tmp_path / "run", checkpoint={"every_steps": 1})
-    folder = model_folder(corpus, values, tmp_path / "model", corpus.folder / "tokenizer")
-    encoder = load_encoder(folder)
-    encoder.lm_head.bias.data[7] = float("nan")
-    encoder.save_pretrained(folder)
-    values["model"] = {"path": str(folder)}
-    with pytest.raises(DoNotRequeueError, match=r"step 1: loss nan.* nothing was saved after step 0"):
-        pretrain(built(values))
-    (only,) = checkpoint.complete(tmp_path / "run")
-    assert only.name == "step-00000000" and checkpoint.problem_of(only) is None
 
 
 def test_offloaded_states_train_on_the_cpu(tiny, tmp_path):
