@@ -90,6 +90,30 @@ def test_a_stop_before_at_and_after_a_border_changes_nothing(runs):
         assert resumed == undisturbed
 
 
+def test_the_optimizer_goes_on_over_a_border(runs, settings):
+    """The step after it is AdamW's third, worked out in float64 from the checkpoints on both sides."""
+    recipe = config.build(Pretrain, settings(runs, "zero0", LAYOUTS[1, "zero0"]))
+    options, rate = recipe.optimizer, learning_rate(recipe, BORDER)
+    (beta1, beta2), third = options.betas, BORDER + 1
+    masters, moments = (
+        [read(checkpoint.path_of(runs / "1-zero0", step)) for step in (BORDER, third)]
+        for read in (checkpoint.read_model, checkpoint.read_optimizer)
+    )
+    moved = 0
+    for name in masters[0]:
+        (mean, new_mean), (square, new_square), (weight, new_weight) = (
+            (before[key].double(), after[key].double())
+            for (before, after), key in ((moments, f"exp_avg.{name}"), (moments, f"exp_avg_sq.{name}"), (masters, name))
+        )
+        gradient = (new_mean - beta1 * mean) / (1 - beta1)
+        torch.testing.assert_close(new_square, beta2 * square + (1 - beta2) * gradient**2, rtol=1e-3, atol=1e-12)
+        step = new_mean / (1 - beta1**third) / ((new_square / (1 - beta2**third)).sqrt() + options.epsilon)
+        decay = options.weight_decay if weight.ndim > 1 else 0.0
+        torch.testing.assert_close(new_weight, weight * (1 - rate * decay) - rate * step, rtol=1e-5, atol=1e-8)
+        moved += int((weight != new_weight).sum())
+    assert moved > 20_000
+
+
 def test_the_curves_count_the_tokens_of_each_phase(runs, settings):
     recipe = config.build(Pretrain, settings(runs, "zero0", (12, 8)))
     points = [p for p in metrics.read(runs / "1-zero0") if "train/loss" in p]
