@@ -23,21 +23,23 @@ from camembert_bio.pretrain.branch import Before
 from camembert_bio.pretrain.loaders import training_loader
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.schedule import num_steps, phase_of
+from camembert_bio.shards.address import HIDDEN
 from camembert_bio.shards.format import Ids, Shard
 from camembert_bio.shards.manifest import TOKENIZER, open_corpus
 
 
-def describe(run: Path, step: int, text: bool = False) -> dict[str, Any]:
+def describe(run: Path, step: int, text: bool = False, place: str | None = None) -> dict[str, Any]:
     """The micro-batches of a step, rank by rank, with their windows and the documents in these; no text unless asked.
 
-    Ranks and micro-batches are those of the run's last start before the step, of its last one for a step to come.
+    `place` is where the corpus stands now, if not where the run read it or at an address with a secret. Ranks and
+    micro-batches are those of the run's last start before the step, of its last one for a step to come.
     Raises `UserError` when the run has no such step, or when its corpus is not there or is another one.
     """
     run_folder.check_begun(run)
     recipe, world_size = _last_start(run, step)
     if not 1 <= step <= num_steps(recipe):
         raise UserError(f"the run {run} has no step {step}; give one from 1 to {num_steps(recipe)}")
-    corpus = open_corpus(recipe.corpus, recipe.storage)
+    corpus = open_corpus(_place(run, recipe) if place is None else place, recipe.storage)
     run_folder.check_corpus(run, corpus)
     phase = phase_of(recipe, step - 1)
     loader = training_loader(recipe, corpus, phase, _before(run), rank=0, world_size=1)
@@ -107,6 +109,13 @@ def _last_start(run: Path, step: int) -> tuple[Pretrain, int]:
             section = section[key]
         section[name] = now
     return config.build(Pretrain, values), starts[-1]["world_size"]
+
+
+def _place(run: Path, recipe: Pretrain) -> str:
+    """Where the run read its corpus."""
+    if HIDDEN in recipe.corpus:
+        raise UserError(f"{run} does not keep the secret in {recipe.corpus}; give the whole address with --corpus")
+    return recipe.corpus
 
 
 def _event(line: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
 # Up to an @ before the first slash, or after a colon that opens no port: a password may hold a slash.
 _USER = re.compile(r"^([^/]*@|[^/@:]*:(?!\d+(/|$))[^@]*@)")
 _WEB = ("http", "https")
-_HIDDEN = "***"
+HIDDEN = "***"
+"""What stands for a secret in an address that is shown."""
 
 
 def is_address(place: str) -> bool:
@@ -39,4 +40,4 @@ def _redact(link: str) -> str:
     """One link of a chain of addresses."""
     head, colon, rest = link.partition("://")
     rest, mark, _ = re.sub(r"[?#]", "\0", rest, count=1).partition("\0")
-    return f"{head}{colon}{_USER.sub(f'{_HIDDEN}@', rest)}{f'?{_HIDDEN}' if mark else ''}"
+    return f"{head}{colon}{_USER.sub(f'{HIDDEN}@', rest)}{f'?{HIDDEN}' if mark else ''}"

@@ -18,6 +18,7 @@ def add(verbs: Any) -> None:
     inspect.add_argument("--document", metavar="ID", help="decode one document of a corpus: prints its text")
     inspect.add_argument("--step", type=positive, metavar="N", help="list the batches of a run's step, the first is 1")
     inspect.add_argument("--text", action="store_true", help="with --step: print the text of the windows too")
+    inspect.add_argument("--corpus", metavar="PLACE", help="with --step: where the run's corpus stands now")
     demo = declare(verbs, "demo", _demo, "the whole chain on a synthetic sample, in minutes", json_too=False)
     demo.add_argument("output", type=Path, nargs="?", default=Path("demo-output"), help="folder (default demo-output)")
 
@@ -26,14 +27,15 @@ def _inspect(options: argparse.Namespace) -> int:
     from camembert_bio.inspection import inspect
 
     if options.step is None:
-        if options.text:
-            raise UserError("--text prints the windows of a step; give --step N too")
+        for name in ("text", "corpus"):
+            if getattr(options, name):
+                raise UserError(f"--{name} belongs to the windows of a step; give --step N too")
         return answer(options, inspect(options.path, options.document))
     if options.document is not None:
         raise UserError("--document is of a corpus and --step of a run; give one of them")
     from camembert_bio.pretrain import look
 
-    step = look.describe(options.path, options.step, options.text)
+    step = look.describe(options.path, options.step, options.text, options.corpus)
     return answer(options, step, look.as_text(step))
 
 

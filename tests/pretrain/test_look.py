@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from serving import serve
 
 from camembert_bio import cli, config
 from camembert_bio.corpus.inspect import decode
@@ -20,6 +21,7 @@ from camembert_bio.pretrain.branch import Before
 from camembert_bio.pretrain.loaders import training_loader
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.schedule import phases
+from camembert_bio.shards.address import HIDDEN
 from camembert_bio.shards.manifest import TOKENIZER
 
 PHASES = [
@@ -142,7 +144,8 @@ def test_a_run_that_lost_what_it_needs(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--text"], "--text prints the windows of a step; give --step N too"),
+        (["--text"], "--text belongs to the windows of a step; give --step N too"),
+        (["--corpus", "c"], "--corpus belongs to the windows of a step; give --step N too"),
         (["--step", "1", "--document", "d"], "--document is of a corpus and --step of a run; give one of them"),
         (["--step", "0"], "'0' is not a number above 0"),
     ],
@@ -162,3 +165,17 @@ def test_a_corpus_that_is_another_one(run, recipe, corpus, tmp_path):
     with pytest.raises(UserError, match=r"the corpus .*other changed under the run"):
         look.describe(run, 4)
     assert look.describe(run, 3)["ranks"] == 2
+
+
+def test_a_corpus_that_moved_and_one_at_an_address_with_a_secret(run, corpus, tmp_path, monkeypatch):
+    expected = look.describe(run, 4)
+    place = shutil.copytree(corpus.folder, tmp_path / "moved")
+    assert look.describe(run, 4, place=str(place)) == expected
+    monkeypatch.setenv("HOME", str(tmp_path))  # the cache stands there
+    with serve(corpus.folder) as server:
+        server.query = "sig=s3cret"
+        changed = {"corpus": [str(corpus.folder), f"{server.url}?{HIDDEN}"], "micro_batch_size": [2, 4]}
+        run_folder.event(run, "resumed", step=3, world_size=1, changed=changed)
+        with pytest.raises(UserError, match=r"does not keep the secret in .*; give the whole address with --corpus"):
+            look.describe(run, 4)
+        assert look.describe(run, 4, place=f"{server.url}?sig=s3cret") == expected
