@@ -34,7 +34,13 @@ dt { color: var(--muted); font-size: .85rem; }
 dd { margin: 0; font-size: 1.35rem; font-weight: 600; }
 .pair { display: flex; flex-wrap: wrap; gap: 0 2.5rem; align-items: flex-start; }
 .pair > * { flex: 1 1 26rem; min-width: 0; }
-.scroll { overflow-x: auto; }
+.scroll {  /* a shade at the side where there is more */
+  overflow-x: auto;
+  background: no-repeat local left / 2rem 100% linear-gradient(to right, var(--paper) 40%, transparent),
+    no-repeat local right / 2rem 100% linear-gradient(to left, var(--paper) 40%, transparent),
+    no-repeat scroll left / .7rem 100% linear-gradient(to right, var(--line), transparent),
+    no-repeat scroll right / .7rem 100% linear-gradient(to left, var(--line), transparent);
+}
 table { border-collapse: collapse; width: 100%; margin: .6rem 0; font-size: .9rem; }
 caption { text-align: left; padding: .2rem 0; font-size: .9rem; }
 caption span { display: inline-block; max-width: min(100%, calc(100vw - 2rem)); }
@@ -42,7 +48,7 @@ th, td { padding: .22rem .6rem; border-bottom: 1px solid var(--hair); text-align
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 thead th, thead td { color: var(--muted); font-weight: 600; border-bottom: 2px solid var(--rule); }
-tbody th { font-weight: 400; position: sticky; left: 0; background: var(--paper); }
+tbody th { min-width: 6rem; font-weight: 400; position: sticky; left: 0; background: var(--paper); }
 .bar { display: block; width: 9rem; height: .85rem; margin-left: auto; }
 .ground { fill: var(--ground); } .c0 { fill: var(--c0); } .c1 { fill: var(--c1); } .c2 { fill: var(--c2); }
 .c3 { fill: var(--c3); } .c4 { fill: var(--c4); } .c5 { fill: var(--c5); }
@@ -66,7 +72,7 @@ tbody th { font-weight: 400; position: sticky; left: 0; background: var(--paper)
   caption { break-after: avoid; }
   th, td { padding: .15rem .3rem; }
   .pair { display: block; }
-  .scroll { overflow: visible; }
+  .scroll { overflow: visible; background: none; }
   .bar { height: .6rem; }
   dl, table { break-inside: avoid; }
   h2, h3 { break-after: avoid; }

@@ -6,6 +6,7 @@ entry for each model. Scores and differences are in [0, 1].
 
 from __future__ import annotations
 
+import json
 import statistics as plain
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from camembert_bio.errors import UserError, raise_all
 from camembert_bio.evaluation.counting import DocumentCounts, count_documents
 from camembert_bio.evaluation.matching import confusion, error_counts, pair_spans
 from camembert_bio.evaluation.predictions import Row
+from camembert_bio.evaluation.recipe import paper_protocol
 from camembert_bio.evaluation.results import Grid, Result, read_output, tables, verified_rows
 from camembert_bio.evaluation.statistics import Difference, Interval, analytic_interval, difference, holm, interval
 
@@ -115,8 +117,9 @@ class Section:
 
     @property
     def name(self) -> str:
-        """Of the protocol."""
-        return protocol_name(self.protocol)
+        """Of the protocol; one that is called `paper` and has other values than the paper's is not it."""
+        name = protocol_name(self.protocol)
+        return f"{name}, changed" if name == PAPER and self.protocol != published_protocol() else name
 
     @property
     def measure(self) -> str:
@@ -153,6 +156,12 @@ def protocol_name(protocol: Mapping[str, Any]) -> str:
     return str(protocol.get("protocol", PAPER))
 
 
+def published_protocol() -> dict[str, Any]:
+    """The paper's, as a result holds it, in the order of the recipe."""
+    values: dict[str, Any] = json.loads(json.dumps(paper_protocol()))
+    return values
+
+
 def measure_of(protocol: Mapping[str, Any]) -> str:
     """The measure that models are compared by: that of the published figures in `paper`, else F1 on all gold."""
     return "iob2_f1" if protocol_name(protocol) == PAPER else "f1"
@@ -177,7 +186,7 @@ def compare(output: Path) -> Report:
         task = _task_table(models, rows)
         by_protocol.setdefault(files.canonical_json(task.first.protocol), []).append(task)
     sections = [_section(tasks, list(grid.models)) for tasks in by_protocol.values()]
-    return Report(grid, tuple(sorted(sections, key=lambda section: section.name != PAPER)))
+    return Report(grid, tuple(sorted(sections, key=lambda section: protocol_name(section.protocol) != PAPER)))
 
 
 def _key(result: Result) -> str:

@@ -7,7 +7,7 @@ phone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from html import escape
 
 from camembert_bio.evaluation.comparison import Entry, Estimate, Section, TaskTable
@@ -26,7 +26,8 @@ STYLE = """
 .s0 { stroke: var(--c0); } .s1 { stroke: var(--c1); } .s2 { stroke: var(--c2); }
 .s3 { stroke: var(--c3); } .s4 { stroke: var(--c4); } .s5 { stroke: var(--c5); }
 .line { fill: none; stroke-width: 2; } .band { opacity: .15; } .whisker { stroke-width: 2; }
-.onbar { stroke: var(--ink); }
+.labels { display: block; width: 20rem; max-width: 40vw; margin-left: auto; }
+.onbar { stroke: var(--ink); vector-effect: non-scaling-stroke; }
 .key { display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 0; }
 .legend { color: var(--muted); font-size: .85rem; } .legend span { margin-right: 1.2em; white-space: nowrap; }
 """
@@ -37,12 +38,13 @@ def colour(place: int) -> str:
     return str(place % NUM_COLOURS)
 
 
-def legend(names: Sequence[str]) -> str:
-    """The colours and what they stand for."""
+def legend(names: Sequence[str], shown: Container[str]) -> str:
+    """The colours of the names that are shown, and what they stand for."""
     items = "".join(
         f'<span><svg class="key" viewBox="0 0 10 10" aria-hidden="true"><rect class="c{colour(place)}" width="10" '
         f'height="10"/></svg>{escape(name)}</span>'
         for place, name in enumerate(names)
+        if name in shown
     )
     return f'<p class="legend">{items}</p>'
 
@@ -118,17 +120,18 @@ def _curve(runs: Sequence[Result]) -> list[tuple[float, float, float, float]]:
     return [(step, sum(found) / len(found), min(found), max(found)) for step, found in sorted(by_step.items())]
 
 
-def label_bar(found: Estimate, number: str) -> Markup:
-    """A score in [0, 1] as a bar, with its interval as a line."""
-    low, high = found.interval.low, found.interval.high
-    whisker = ""
-    if low is not None and high is not None:
-        whisker = f'<line class="onbar" x1="{100 * low:.1f}" x2="{100 * high:.1f}" y1="4" y2="4"/>'
-    return Markup(
-        '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect class="ground" width="100" height="8"/>'
-        f'<rect class="c{number}" width="{100 * found.mean:.1f}" height="8"/>{whisker}</svg>'
-    )
+def label_bars(scores: Sequence[tuple[int, Estimate]]) -> Markup:
+    """Scores in [0, 1] as bars below one another, with their intervals as lines, by the places of their models."""
+    height = 5 * len(scores)
+    shapes = [f'<rect class="ground" width="100" height="{height}"/>']
+    for row, (place, found) in enumerate(scores):
+        y, low, high = 5 * row, found.interval.low, found.interval.high
+        shapes.append(f'<rect class="c{colour(place)}" y="{y}" width="{100 * found.mean:.1f}" height="4"/>')
+        if low is not None and high is not None:
+            ends = f'x1="{100 * low:.1f}" x2="{100 * high:.1f}"'
+            shapes.append(f'<line class="onbar" {ends} y1="{y + 2}" y2="{y + 2}"/>')
+    frame = f'class="labels" viewBox="0 0 100 {height}" height="{max(13, 11 * len(scores))}" preserveAspectRatio="none"'
+    return Markup(f'<svg {frame} aria-hidden="true">{"".join(shapes)}</svg>')
 
 
 def error_bar(errors: Mapping[str, float], kinds: Sequence[str], most: float) -> Markup:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from camembert_bio.evaluation.comparison import Section, TaskTable
+from camembert_bio.evaluation.comparison import TaskTable
 from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.matching import Pair, pair_spans
 from camembert_bio.evaluation.predictions import Row
@@ -35,28 +35,30 @@ mark i { font: 600 .62rem system-ui, sans-serif; margin-left: .3em; vertical-ali
 _CLASSES = {"boundary and type": "both"}
 
 
-def documents(section: Section, task: TaskTable, texts: Mapping[str, str]) -> Iterator[str]:
+def documents(task: TaskTable, texts: Mapping[str, str]) -> str:
     """Every test document, those with the most errors first: gold, and each model's predictions with its first seed."""
-    shown = {model: entry for model, entry in task.entries.items() if model in section.models}
-    rows = {model: {row.document: row for row in entry.rows[0]} for model, entry in shown.items()}
-    labels = sorted({label for entry in shown.values() for label in entry.labels})
-    seeds = ", ".join(f"{model} seed {entry.seeds[0]}" for model, entry in shown.items())
-    yield (
-        f'<p class="muted">Documents, most errors first ({escape(seeds)}). Dotted: missed by all; solid: predicted and '
-        "not annotated; dashed: another boundary or label.</p>"
-    )
+    rows = {model: {row.document: row for row in entry.rows[0]} for model, entry in task.entries.items()}
+    gold = next(iter(rows.values()))
+    labels = sorted({label for entry in task.entries.values() for label in entry.labels})
     pairs = {
         document: {model: pair_spans(row[document].gold, row[document].pred) for model, row in rows.items()}
-        for document in task.entries[next(iter(shown))].counts.documents
+        for document in gold
     }
-    for document in sorted(pairs, key=lambda name: (-_num_errors(pairs[name]), name)):
-        gold = rows[next(iter(shown))][document]
-        columns = [_column("annotated", texts[document], _gold_kinds(gold, pairs[document]), labels)]
-        columns += [
-            _column(model, texts[document], _pred_kinds(found), labels) for model, found in pairs[document].items()
-        ]
-        head = f"{escape(document)}: {_num_errors(pairs[document])} errors"
-        yield f'<details><summary>{head}</summary><div class="sides">{"".join(columns)}</div></details>'
+    ordered = sorted(pairs, key=lambda name: (-_num_errors(pairs[name]), name))
+    seeds = ", ".join(f"{model} seed {entry.seeds[0]}" for model, entry in task.entries.items())
+    shown = "".join(_document(gold[name], texts[name], pairs[name], labels) for name in ordered)
+    return (
+        f"<details><summary>Documents ({len(gold):,}), annotated and predicted side by side</summary>"
+        f'<p class="muted">Most errors first ({escape(seeds)}). Dotted: missed by all; solid: predicted and not '
+        f"annotated; dashed: another boundary or label.</p>{shown}</details>"
+    )
+
+
+def _document(gold: Row, text: str, pairs: Mapping[str, Sequence[Pair]], labels: Sequence[str]) -> str:
+    columns = [_column("annotated", text, _gold_kinds(gold, pairs), labels)]
+    columns += [_column(model, text, _pred_kinds(found), labels) for model, found in pairs.items()]
+    head = f"{escape(gold.document)}: {_num_errors(pairs)} errors"
+    return f'<details><summary>{head}</summary><div class="sides">{"".join(columns)}</div></details>'
 
 
 def _num_errors(pairs: Mapping[str, Sequence[Pair]]) -> int:

@@ -14,6 +14,7 @@ from camembert_bio.evaluation import report_charts as charts
 from camembert_bio.evaluation import report_documents, report_task, wording
 from camembert_bio.evaluation.comparison import Report, Section, TaskTable
 from camembert_bio.evaluation.cost import Factors, costs
+from camembert_bio.evaluation.report_findings import findings
 from camembert_bio.page import Markup, document, markup, table, tiles
 
 _STYLE = """
@@ -21,7 +22,7 @@ nav { margin: 1rem 0; } nav a { margin-right: 1.1rem; color: var(--c0); }
 .paper small { display: block; color: var(--muted); }
 .paper tr:last-child th, .paper tr:last-child td { border-bottom: 2px solid var(--rule); }
 .up { color: var(--c2); } .down { color: var(--c5); }
-details { margin: .6rem 0; } summary { cursor: pointer; color: var(--c0); }
+details { margin: .6rem 0; } details details { margin-left: 1.2rem; } summary { cursor: pointer; color: var(--c0); }
 .warn { border-left: 4px solid var(--c1); padding: .3rem .8rem; }
 dt.how { font-weight: 600; }
 .how { display: block; margin: .6rem 0; max-width: 48rem; } .how p { margin: .3rem 0; }
@@ -86,18 +87,17 @@ def _anchor(section: int, task: int) -> str:
 
 def _section(section: Section, number: int, texts: Texts | None) -> Iterator[str]:
     yield f'<h2 id="section-{number}">Protocol {escape(section.name)}</h2>'
-    yield f'<p class="muted">{_code(wording.protocol_line(section))}</p>'
-    yield f'<p class="muted">{escape(wording.DECODING)}</p>'
+    yield from (f"<p>{escape(sentence)}</p>" for sentence in findings(section))
     if warning := wording.few_seeds([section]):
         yield f'<p class="warn">{escape(warning)}</p>'
     yield f'<div class="paper">{_summary(section)}</div>'
-    if marks := wording.marks_explained(section):
-        yield f'<p class="muted">{escape(marks)}</p>'
+    for note in (wording.marks_explained(section), wording.protocol_line(section), wording.DECODING):
+        yield f'<p class="muted">{_code(note)}</p>' if note else ""
     for place, task in enumerate(section.tasks):
         yield f'<h3 id="{_anchor(number, place)}">{escape(task.name)}</h3>'
         yield from report_task.task_part(section, task)
         if texts is not None and task.first.task in texts:
-            yield from report_documents.documents(section, task, texts[task.first.task])
+            yield report_documents.documents(task, texts[task.first.task])
 
 
 def _summary(section: Section) -> str:

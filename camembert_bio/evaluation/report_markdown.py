@@ -9,6 +9,7 @@ from camembert_bio.evaluation import wording
 from camembert_bio.evaluation.comparison import FORGIVING, MEASURES, Entry, Report, Section, TaskTable
 from camembert_bio.evaluation.cost import Factors, costs
 from camembert_bio.evaluation.matching import ERRORS
+from camembert_bio.evaluation.report_findings import findings
 from camembert_bio.evaluation.results import Ledger
 
 
@@ -53,13 +54,14 @@ def _cell(section: Section, task: TaskTable, model: str, is_best: bool) -> str:
 
 
 def _section(section: Section) -> Iterator[str]:
-    yield f"## Protocol {section.name}"
-    yield wording.protocol_line(section)
-    yield wording.DECODING
+    yield f"## Protocol {escape(section.name)}"
+    yield "\n".join(f"- {escape(sentence)}" for sentence in findings(section))
+    yield wording.few_seeds([section])
     yield f"{wording.table_caption(section)}:"
     yield summary(section)
     yield wording.marks_explained(section)
-    yield wording.few_seeds([section])
+    yield wording.protocol_line(section)
+    yield wording.DECODING
     for task in section.tasks:
         yield from _task(section, task)
 

@@ -9,6 +9,7 @@ from camembert_bio.evaluation import report_charts as charts
 from camembert_bio.evaluation import wording
 from camembert_bio.evaluation.comparison import FORGIVING, MEASURES, Entry, Section, TaskTable
 from camembert_bio.evaluation.matching import ERRORS
+from camembert_bio.evaluation.report_findings import task_findings
 from camembert_bio.page import Markup, bar, table
 
 STYLE = """
@@ -21,14 +22,13 @@ STYLE = """
 def task_part(section: Section, task: TaskTable) -> Iterator[str]:
     """Charts, scores, differences, labels, errors, confusion and ledger, under the task's heading."""
     yield f"<p>{escape(wording.sizes(task))}</p>"
-    scores = charts.scores_chart(section, task)
-    curves = charts.curves_chart(section, task)
-    left = f"<div>{_caption(title(MEASURES[section.measure]) + ' and its 95 % interval')}{scores}</div>"
+    left = _caption(title(MEASURES[section.measure]) + " and its 95 % interval") + charts.scores_chart(section, task)
+    left += "".join(f"<p>{escape(sentence)}</p>" for sentence in task_findings(task))
     right = ""
-    if curves:
+    if curves := charts.curves_chart(section, task):
         words = "F1 on validation while training: mean over seeds, and from the worst to the best"
-        right = f"<div>{_caption(words)}{curves}{charts.legend(section.models)}</div>"
-    yield f'<div class="pair">{left}{right}</div>'
+        right = f"<div>{_caption(words)}{curves}{charts.legend(section.models, task.entries)}</div>"
+    yield f'<div class="pair"><div>{left}</div>{right}</div>'
     yield _scores(task)
     if task.comparisons:
         rows = [
@@ -79,27 +79,21 @@ def title(name: str) -> str:
 
 
 def _labels(section: Section, task: TaskTable) -> str:
+    """Figures of each label and model, then their bars, one below the other."""
     gold = {label: found[0] for entry in task.entries.values() for label, found in entry.labels.items()}
     rows = []
     for label in sorted(gold, key=lambda name: (-gold[name], name)):
-        row = [label, f"{gold[label]:,}"]
-        for model, entry in task.entries.items():
-            if label in entry.labels:
-                found = entry.labels[label][1]
-                number = charts.colour(section.models.index(model))
-                row += [wording.estimate(found), charts.label_bar(found, number)]
-            else:
-                row += ["–", ""]
-        rows.append(row)
-    head = ["Label", "Gold"]
-    for model in task.entries:
-        head += [model, ""]
-    return table("F1 of each label; the line is its 95 % interval", head, rows)
+        found = {model: entry.labels[label][1] for model, entry in task.entries.items() if label in entry.labels}
+        cells = [wording.estimate(found[model]) if model in found else "–" for model in task.entries]
+        bars = charts.label_bars([(section.models.index(model), one) for model, one in found.items()])
+        rows.append([label, f"{gold[label]:,}", *cells, bars])
+    head = ["Label", "Gold", *(_keyed(model, section.models.index(model)) for model in task.entries), ""]
+    return table("F1 of each label; the lines are 95 % intervals", head, rows)
 
 
 def _errors(task: TaskTable) -> str:
     most = charts.worst_errors(task.entries, ERRORS)
-    head = ["Model", "Correct", *(_keyed(kind, place) for place, kind in enumerate(ERRORS)), ""]
+    head = ["Model", "Correct", *(_keyed(title(kind), place) for place, kind in enumerate(ERRORS)), ""]
     rows = [
         [
             model,
@@ -114,7 +108,7 @@ def _errors(task: TaskTable) -> str:
 def _keyed(name: str, place: int) -> Markup:
     """A column's name with its colour in the bars."""
     square = f'<rect class="c{charts.colour(place)}" width="10" height="10"/>'
-    return Markup(f'<svg class="key" viewBox="0 0 10 10" aria-hidden="true">{square}</svg>{escape(title(name))}')
+    return Markup(f'<svg class="key" viewBox="0 0 10 10" aria-hidden="true">{square}</svg>{escape(name)}')
 
 
 def _confusion(entry: Entry) -> str:

@@ -6,13 +6,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from camembert_bio import devices
-from camembert_bio.evaluation.comparison import MEASURES, PAPER, Comparison, Estimate, Section, TaskTable, protocol_name
+from camembert_bio.evaluation.comparison import (
+    MEASURES,
+    PAPER,
+    Comparison,
+    Estimate,
+    Section,
+    TaskTable,
+    protocol_name,
+    published_protocol,
+)
 from camembert_bio.evaluation.cost import Cost, Factors
 from camembert_bio.evaluation.power import detectable, seeds_needed
-from camembert_bio.evaluation.recipe import STATED, paper_protocol
+from camembert_bio.evaluation.recipe import STATED
 from camembert_bio.evaluation.statistics import LEVEL, Interval
 
-TITLE = "Entity recognition after fine-tuning"
+TITLE = "Models compared after fine-tuning"
 DECODING = (
     "Tags are read as strict IOB2 (an I that continues nothing opens nothing and is dropped), on sub-words, each where "
     "its window sees most on both sides."
@@ -76,9 +85,14 @@ def p_value(value: float) -> str:
 def mark(section: Section, task: TaskTable, model: str) -> str:
     """`▲` or `▼` where a model is better or worse than the first of the section, by the adjusted p-value."""
     found = task.comparisons.get((section.models[0], model))
-    if found is None or found.p_holm >= SIGNIFICANT:
-        return ""
-    return "▲" if found.difference.interval.mean > 0 else "▼"
+    return "" if found is None else {1: "▲", -1: "▼", 0: ""}[verdict(found)]
+
+
+def verdict(comparison: Comparison) -> int:
+    """1 where the second model is better, -1 where it is worse, by the adjusted p-value; 0 where neither is told."""
+    if comparison.p_holm >= SIGNIFICANT:
+        return 0
+    return 1 if comparison.difference.interval.mean > 0 else -1
 
 
 def best(section: Section, scores: Mapping[str, float]) -> set[str]:
@@ -117,7 +131,7 @@ def ceilings(task: TaskTable) -> str:
 
 def protocol_line(section: Section) -> str:
     """Which protocol, every value that is not the paper's, and what is assumed where the paper states nothing."""
-    default, protocol = paper_protocol(), section.protocol
+    default, protocol = published_protocol(), section.protocol
     changed = [
         f"{name} {protocol.get(name)} ({'paper' if name in STATED else 'assumed'}: {value})"
         for name, value in default.items()

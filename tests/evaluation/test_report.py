@@ -13,6 +13,7 @@ from camembert_bio.evaluation.cost import DEFAULT_FACTORS, Factors
 from camembert_bio.evaluation.predictions import write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
 from camembert_bio.evaluation.report import write_report
+from camembert_bio.evaluation.report_findings import findings
 from camembert_bio.evaluation.report_markdown import markdown
 from camembert_bio.inspection import inspect
 from tests.evaluation.outputs import AFTER, BEFORE, iob2_of, rows_of, write_grid, write_run, write_two_models
@@ -74,6 +75,22 @@ def test_scores_of_each_model(text):
     assert wording.DECODING in text
 
 
+def test_what_the_comparison_comes_to_stands_first(text, tmp_path):
+    gain = 100 * (statistics.mean(map(iob2_of, AFTER)) - statistics.mean(map(iob2_of, BEFORE)))
+    assert f"- bio against general: better on EMEA {gain:+.2f}.\n" in text[: text.index("| task |")]
+    write_grid(tmp_path, tasks=("EMEA", "CAS", "E3C"))
+    write_two_models(tmp_path)
+    for seed in range(3):
+        for task, before, after in (("CAS", 0.9, 0.5 + seed / 100), ("E3C", 0.5, 0.5)):
+            write_run(tmp_path, "general", seed, before, task=task)
+            write_run(tmp_path, "bio", seed, after, task=task)
+    (sentence,) = findings(compare(tmp_path).sections[0])
+    assert re.fullmatch(
+        r"bio against general: better on EMEA \+\d\.\d\d; worse on CAS -\d\d\.\d\d; no difference told on E3C\.",
+        sentence,
+    )
+
+
 def test_the_difference(text):
     (cells,) = rows(text, "bio - general")
     gains = [iob2_of(after) - iob2_of(before) for before, after in zip(BEFORE, AFTER, strict=True)]
@@ -121,7 +138,7 @@ def test_a_changed_protocol_is_named_and_has_a_table_of_its_own(output):
     write_run(output, "general", 0, 0.5)
     write_run(output, "bio", 0, 0.9, protocol={**paper_protocol(), "max_steps": 40, "evaluate_every": 20})
     text = report(output)
-    assert text.count("## Protocol paper") == 2
+    assert text.count("## Protocol paper\n") == text.count("## Protocol paper, changed\n") == 1
     assert (
         "Protocol: `paper` with changes, not to be compared with published figures: "
         "max_steps 40 (paper: 2000); evaluate_every 20 (assumed: 100); seeds 1 (paper: 10)." in text
@@ -181,7 +198,7 @@ def test_names_that_would_break_a_table(output, monkeypatch):
 
 def test_the_tables_come_first_and_how_to_read_them_last(text):
     lines = text.splitlines()
-    assert lines[0] == "# Entity recognition after fine-tuning"
+    assert lines[0] == "# Models compared after fine-tuning"
     last = max(number for number, line in enumerate(lines) if line.startswith("|"))
     assert "## How to read" in lines[last:]
 
