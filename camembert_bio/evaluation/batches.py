@@ -5,38 +5,59 @@ Shape letters: B rows of a batch, L sub-words of its longest row.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from camembert_bio.evaluation.metrics import IntArray
 
+BatchUnit = Literal["windows", "sub-words"]
+"""What the size of a batch counts."""
+
 # Batches per bucket: enough to fill batches with like lengths, few enough to stay near a random order.
 _BATCHES_PER_BUCKET = 32
 
 
-def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> Iterator[IntArray]:
-    """Endless batches of indices: each epoch shows every index once, in an order drawn from (seed, epoch).
+class Batch(NamedTuple):
+    """Training examples of one step."""
 
-    Within buckets of 32 batches indices are sorted by length, so that little is padded. The last
-    batch of an epoch may be smaller.
+    indices: IntArray
+    """[B]"""
+    ends_epoch: bool
+
+
+def shuffled_batches(lengths: Sequence[int], size: int, unit: BatchUnit, seed: int) -> Iterator[Batch]:
+    """Endless batches: each epoch shows every index once, in an order drawn from (seed, epoch) alone."""
+    for epoch in itertools.count():
+        batches = epoch_batches(lengths, size, unit, seed, epoch)
+        for number, indices in enumerate(batches, start=1):
+            yield Batch(indices, number == len(batches))
+
+
+def epoch_batches(lengths: Sequence[int], size: int, unit: BatchUnit, seed: int, epoch: int) -> list[IntArray]:
+    """The batches of one epoch: of `size` examples, or of at most `size` sub-words with padding.
+
+    Examples are shuffled, then sorted by length within buckets of about 32 batches, so that little is padded. A
+    bucket's last batch may be smaller.
     """
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(lengths))
     sizes = np.asarray(lengths)
-    epoch = 0
-    while True:
-        rng = np.random.default_rng((seed, epoch))
-        order = rng.permutation(len(sizes))
-        batches = []
-        for first in range(0, len(order), batch_size * _BATCHES_PER_BUCKET):
-            bucket = order[first : first + batch_size * _BATCHES_PER_BUCKET]
-            bucket = bucket[np.argsort(sizes[bucket], kind="stable")]
-            batches += [bucket[start : start + batch_size] for start in range(0, len(bucket), batch_size)]
-        for index in rng.permutation(len(batches)):
-            yield batches[index]
-        epoch += 1
+    filled = np.arange(len(order)) if unit == "windows" else np.cumsum(sizes[order]) - sizes[order]
+    bucket = filled // (size * _BATCHES_PER_BUCKET)
+    batches: list[IntArray] = []
+    for members in np.split(order, np.flatnonzero(np.diff(bucket)) + 1):
+        ordered = members[np.argsort(sizes[members], kind="stable")]
+        if unit == "windows":
+            batches += [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        else:
+            batches += [ordered[part] for part in sorted_batches(sizes[ordered], size)]
+    return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def sorted_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+def sorted_batches(lengths: Sequence[int] | IntArray, max_tokens: int) -> list[list[int]]:
     """Indices, shortest first, in batches of at most `max_tokens` sub-words with padding (or of one row)."""
     batches: list[list[int]] = []
     for index in np.argsort(lengths, kind="stable").tolist():

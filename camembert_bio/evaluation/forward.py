@@ -26,7 +26,7 @@ def batch_logits(model: Any, rows: Sequence[IntArray]) -> torch.Tensor:
     logits: torch.Tensor = model(
         input_ids=input_ids_BL.to(model.device), attention_mask=mask_BL.to(model.device)
     ).logits
-    return logits
+    return logits.float()  # under autocast too: nothing downstream is done in 16 bits
 
 
 def read_rows(model: Any, rows: Sequence[IntArray], reduce: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:

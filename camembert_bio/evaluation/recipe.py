@@ -63,6 +63,7 @@ FORMATS: dict[TaskType, tuple[Format, ...]] = {
 UNTRAINED: tuple[TaskType, ...] = ("perplexity", "pseudo-perplexity")
 """Types without fine-tuning: the model's own head is scored, so test documents suffice."""
 
+_Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
@@ -154,6 +155,19 @@ class Task:
 
 @config.strict_fields
 @dataclass(frozen=True)
+class FixedSeeds:
+    """What all runs share of what is random: a seed in the place of the run's own."""
+
+    initialisation: _Seed | None = None
+    """Of the new head's weights."""
+    order: _Seed | None = None
+    """Of the batches."""
+    dropout: _Seed | None = None
+    """Of dropout, from the first step on."""
+
+
+@config.strict_fields
+@dataclass(frozen=True)
 class Finetune:
     """Every model on every task with every seed, and the report that compares them."""
 
@@ -163,8 +177,11 @@ class Finetune:
     """Name in the report -> transformers model folder with its tokenizer; the report keeps their order."""
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     """The tasks."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], Field(min_length=1)] = tuple(range(10))
+    seeds: Annotated[tuple[_Seed, ...], Field(min_length=1)] = tuple(range(10))
     """One run a seed, for the new head, the order of the batches and dropout. Ten: stated; which ones: assumed."""
+    protocol: Literal["paper", "audited"] = "paper"
+    """Which score chooses the best weights and compares models: `paper`: strict IOB2 against what the tags can hold,
+    as published; `audited`: against all gold, with policy `per-label` and without leaks."""
     policy: Policy = "flat-outermost"
     """Which of nested entities the tagger learns: the outermost (stated); the longest of any that overlap; or, with
     tags for each label of its own, all of them."""
@@ -173,15 +190,33 @@ class Finetune:
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.224
     """Share of the steps over which the learning rate rises from 0 (stated); it then falls linearly to 0 (assumed)."""
     batch_size: Annotated[int, Field(gt=0)] = 16
-    """Windows per step (stated)."""
+    """Windows per step (stated), or sub-words: `batch_unit`."""
+    batch_unit: Literal["windows", "sub-words"] = "windows"
+    """`sub-words`: a step holds as many windows of like length as fit into `batch_size` sub-words with padding."""
+    micro_batch_tokens: Annotated[int, Field(gt=0)] | None = None
+    """Sub-words with padding that go through the model at once; a step's gradients are summed over such parts. It
+    saves padding and memory (default: the whole step at once)."""
     max_steps: Annotated[int, Field(gt=0)] = 2000
     """Optimizer updates (stated)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16`: matrix products under autocast, weights in fp32: faster on GPUs since Ampere and on CPUs with AMX."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """On all but biases and LayerNorm (assumed, from the author's later configuration)."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """The gradient's norm is clipped to this (assumed)."""
-    evaluate_every: Annotated[int, Field(gt=0)] = 100
-    """Steps between two evaluations on validation (assumed); the weights of the best one are tested (stated)."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rate of a layer over that of the layer above it; the head has the whole one."""
+    class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Weight of a class in the loss: its number of targets to the power of minus this; 1: every class as much."""
+    evaluate_every: Annotated[int, Field(gt=0)] | Literal["epoch"] = 100
+    """Steps between two evaluations on validation (assumed), or `epoch`; the weights of the best one are tested
+    (stated)."""
+    patience: Annotated[int, Field(gt=0)] | None = None
+    """Evaluations in a row without a better score after which training ends (default: it never ends early)."""
+    fixed_seeds: FixedSeeds = FixedSeeds()
+    """Seeds that all runs share, to tell the sources of their spread apart."""
+    search_trials: Annotated[int, Field(ge=0)] = 0
+    """Trials of the search that chose these values; `search` writes it, nothing reads it but readers."""
     seq_length: Annotated[int, Field(ge=8)] = 512
     """Sub-words per window, the two special ones included (assumed)."""
     window_overlap: Annotated[int, Field(ge=0)] = 128
@@ -200,24 +235,49 @@ class Finetune:
                 f"window_overlap {self.window_overlap} leaves no step between windows of "
                 f"seq_length {self.seq_length} - 2; use at most {self.seq_length - 3}"
             )
+        sizes = {"micro_batch_tokens": self.micro_batch_tokens}
+        if self.batch_unit == "sub-words":
+            sizes["batch_size"] = self.batch_size
+        for name, size in sizes.items():
+            if size is not None and size < self.seq_length:
+                raise ValueError(f"{name} {size} sub-words hold no window of seq_length {self.seq_length}; raise it")
+        if self.protocol == "audited":
+            self._check_audited()
+
+    def _check_audited(self) -> None:
+        if self.policy != "per-label":
+            raise ValueError(f"protocol audited scores all gold, and policy {self.policy} cannot; use per-label")
+        if leaky := [task.name for task in self.tasks if task.allowed_leaks]:
+            raise ValueError(f"protocol audited allows no leak, and {', '.join(leaky)} gives allowed_leaks; remove it")
 
 
-_NOT_PROTOCOL = ("output", "models", "tasks", "seeds")
-
+_NOT_PROTOCOL = ("output", "models", "tasks", "seeds", "search_trials")
+_BEYOND_PAPER = (
+    *("protocol", "batch_unit", "micro_batch_tokens", "precision", "layer_decay", "class_balance", "patience"),
+    "fixed_seeds",
+)
 
 STATED = ("policy", "learning_rate", "warmup_ratio", "batch_size", "max_steps")
 """Options of the protocol whose default the paper states; the others' defaults are assumed."""
 
 
 def protocol(recipe: Finetune) -> dict[str, Any]:
-    """What decides how a model is fine-tuned and read, as JSON values: equal protocols share a table."""
+    """What decides how a model is fine-tuned and read, as JSON values: equal protocols share a table.
+
+    Of what the paper has no idea of only what is used: an option that is off changes nothing.
+    """
     values: dict[str, Any] = config.to_dict(recipe)
-    return {name: value for name, value in values.items() if name not in _NOT_PROTOCOL}
+    is_off = {name for name in _BEYOND_PAPER if getattr(recipe, name) == _defaults()[name]}
+    return {name: value for name, value in values.items() if name not in {*_NOT_PROTOCOL, *is_off}}
 
 
 def paper_protocol() -> dict[str, Any]:
     """The published protocol, assumed where it says nothing: `protocol` of a recipe that changes nothing."""
-    return {field.name: field.default for field in dataclasses.fields(Finetune) if field.name not in _NOT_PROTOCOL}
+    return {name: value for name, value in _defaults().items() if name not in {*_NOT_PROTOCOL, *_BEYOND_PAPER}}
+
+
+def _defaults() -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(Finetune)}
 
 
 def _check_name(kind: str, name: str) -> None:

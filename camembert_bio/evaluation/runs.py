@@ -143,7 +143,7 @@ def _head(recipe: Finetune, task: TaskData, model: ModelFolder) -> TaggingHead:
         for documents in (task.train, task.validation, task.test)
     )
     layers = tag_layers(recipe.policy, task.labels, [*task.train, *task.validation, *task.test])
-    return TaggingHead(model, Parts(train, validation, test, layers), recipe.policy)
+    return TaggingHead(model, Parts(train, validation, test, layers), recipe)
 
 
 def _run(recipe: Finetune, task: TaskData, model: ModelFolder, head: TaggingHead, seed: int) -> None:

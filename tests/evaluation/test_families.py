@@ -42,7 +42,7 @@ def test_a_published_folder_is_opened_aligned_and_trained(folder, recipe_values)
     )
     for window in parts.test.windows[:5]:
         assert (window.input_ids[0], window.input_ids[-1]) == tuple(model.tokenizer("")["input_ids"])
-    outcome = finetune(TaggingHead(model, parts, recipe.policy), recipe, 0, "tiny")
+    outcome = finetune(TaggingHead(model, parts, recipe), recipe, 0, "tiny")
     assert len(outcome.predictions) == len(data.test) and len(outcome.history) == 1
     found, ledger = perfect_spans(parts.test, "flat-outermost", (data.labels,))
     assert [set(spans) for spans in found] == [set(document.spans) for document in data.test]

@@ -23,6 +23,21 @@ def test_protocol_holds_every_option_that_is_not_a_place(recipe_values):
     assert not {"output", "models", "tasks", "seeds"} & protocol(recipe).keys()
 
 
+def test_an_option_that_is_off_is_no_part_of_the_protocol(recipe_values):
+    off = {"precision": "fp32", "patience": None, "layer_decay": 1.0, "fixed_seeds": {}, "batch_unit": "windows"}
+    assert protocol(build(recipe_values, **off, search_trials=40)) == protocol(build(recipe_values))
+    on = {"precision": "bf16", "patience": 3, "layer_decay": 0.9, "class_balance": 0.5, "micro_batch_tokens": 640}
+    for name, value in {**on, "fixed_seeds": {"order": 1}, "evaluate_every": "epoch"}.items():
+        assert protocol(build(recipe_values, **{name: value}))[name] not in (None, off.get(name))
+
+
+def test_the_audited_protocol_allows_no_leak(recipe_values):
+    task = recipe_values["tasks"][0] | {"allowed_leaks": ["doc000"]}
+    message = "protocol audited allows no leak, and drugs gives allowed_leaks; remove it"
+    with pytest.raises(UserError, match=message):
+        build(recipe_values, tasks=[task], protocol="audited", policy="per-label")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -33,6 +48,9 @@ def test_protocol_holds_every_option_that_is_not_a_place(recipe_values):
         ({"seeds": [2**32]}, r"seeds\.0: input should be less than 4294967296"),
         ({"window_overlap": 62}, "leaves no step between windows"),
         ({"policy": "nested"}, "policy"),
+        ({"micro_batch_tokens": 63}, "micro_batch_tokens 63 sub-words hold no window of seq_length 64; raise it"),
+        ({"batch_unit": "sub-words"}, "batch_size 16 sub-words hold no window of seq_length 64; raise it"),
+        ({"protocol": "audited"}, "protocol audited scores all gold, and policy flat-outermost cannot; use per-label"),
         ({"learning_rates": 1e-4}, "did you mean 'learning_rate'"),
     ],
 )

@@ -88,9 +88,8 @@ def _finetune(exported: Path, folder: Path) -> None:
     task = {"name": "drugs", "format": "brat", "train": folder, "validation": folder, "test": folder}
     values = {"output": folder / "f", "models": {"exported": str(exported)}, "tasks": [task], "seeds": [0]}
     steps = {"max_steps": 2, "evaluate_every": 1, "seq_length": 64, "window_overlap": 16}
-    outcome = finetune(
-        TaggingHead(opened, parts, "flat-outermost"), config.build(Finetune, {**values, **steps}), 0, "exported"
-    )
+    recipe = config.build(Finetune, {**values, **steps})
+    outcome = finetune(TaggingHead(opened, parts, recipe), recipe, 0, "exported")
     assert len(outcome.predictions) == 4 and len(outcome.history) == 2
 
 
