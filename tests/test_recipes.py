@@ -5,13 +5,15 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from transformers import CamembertConfig
 
 from camembert_bio import config
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.data.order import accumulation_steps
 from camembert_bio.evaluation.recipe import Finetune, paper_protocol, protocol
+from camembert_bio.model.flops import model_flops
 from camembert_bio.pretrain.recipe import Pretrain
-from camembert_bio.pretrain.schedule import num_steps, num_tokens
+from camembert_bio.pretrain.schedule import num_steps, num_tokens, phases
 
 SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
 SHIPPED = sorted(Path(str(resources.files("camembert_bio") / "recipes")).glob("*.yaml"))
@@ -60,10 +62,33 @@ def test_finetuning_has_the_published_protocol():
     assert (e3c.train.name, e3c.test.name, e3c.validation_fraction) == ("layer2", "layer1", 0.1)
 
 
-@pytest.mark.parametrize("name", [path.stem for path in SHIPPED if path.stem not in (PUBLISHED, "demo")])
-def test_each_recipe_says_what_it_costs(name):
-    comment = config.find_recipe(name).read_text(encoding="utf-8").split("\npretrain:")[0]
-    assert re.search(r"^# Cost: .*\d", comment, re.MULTILINE), comment
+def flops_of(recipe: Pretrain) -> float:
+    """Operations of a run of camembert-base whose windows are full and hold one document each."""
+    costs = model_flops(CamembertConfig(vocab_size=32005))
+    total = 0.0
+    for phase in phases(recipe):
+        causal = phase.objective.kind == "causal"
+        rates = [phase.mlm_probability(step) for step in (phase.first_step, phase.end_step - 1)]
+        targets = phase.seq_length * (1 if causal else sum(rates) / 2)
+        total += phase.num_tokens / phase.seq_length * costs.training([phase.seq_length], round(targets), causal)
+    return total
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED if path.stem != "demo"])
+def test_what_each_recipe_says_it_costs_is_what_is_counted(name):
+    recipe = config.load_recipe(name, "pretrain", SECTIONS)
+    comment = re.sub(r"\n# ", " ", config.find_recipe(name).read_text(encoding="utf-8").split("pretrain:\n")[0])
+    told = re.search(r"Cost: (\S+) floating-point operations", comment)
+    assert float(told[1]) == pytest.approx(flops_of(recipe), rel=0.03)
+    mfu = re.search(r"at an MFU of ([\d.]+\d)", comment)
+    on_gpu = re.findall(r"(\d+)(?: hours)? of one [^(]*\(([\d.]+)", comment)
+    on_cpu = re.findall(r"(\d+) hours at (\d+) GFLOP/s", comment)
+    spoken = [(int(hours), float(tflops)) for hours, tflops in on_gpu]
+    spoken += [(int(hours), int(rate) / 1e3) for hours, rate in on_cpu]
+    assert spoken
+    for hours, tflops in spoken:
+        seconds = flops_of(recipe) / (tflops * 1e12 * float(mfu[1] if mfu else 1))
+        assert hours == round(seconds / 3600), (hours, seconds / 3600)
 
 
 def test_the_faster_recipes_have_the_published_number_of_tokens():
