@@ -60,7 +60,8 @@ def prepare(folder: Path) -> Path:
     """A corpus of synthetic text."""
     write_corpus(folder / "sample", num_documents=600)
     sources = [{"name": "cases", "path": str(folder / "sample/clinical_cases.jsonl.gz"), "licence": "MIT"}]
-    values = {"output": str(folder / "corpus"), "sources": sources, "tokenizer": {"train": {"vocab_size": 3000}}}
+    values = {"output": str(folder / "corpus"), "sources": sources, "tokenizer": {"train": {"vocab_size": 2000}}}
+    values["validation_fraction"] = 0.05
     recipe = folder / "prepare.yaml"
     recipe.write_text(yaml.safe_dump({"prepare": values}))
     run(["prepare", str(recipe)], 1)
