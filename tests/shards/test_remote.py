@@ -167,14 +167,19 @@ def test_of_an_address_that_is_refused_the_user_is_told(server, storage):
     assert len(server.asked) == 2
 
 
-def test_an_address_that_nobody_answers(storage):
+@pytest.mark.parametrize("address", ["{}", "s3://corpora/one", "hf://datasets/lab/corpus"])
+def test_an_address_that_nobody_answers(address, storage, monkeypatch):
     with serve(Path("nowhere")) as server:
         url = server.url
-    message = (
-        rf"{url}/corpus.json cannot be read: Client\w+, after 3 tries; check the address, the network and the cred"
-    )
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": url, "token": False})
+    place = address.format(url)
+    message = rf"{place}/corpus.json cannot be read: \w+, after 3 tries; check the address, the network and the cred"
     with pytest.raises(UserError, match=message):
-        open_corpus(url, storage())
+        open_corpus(place, storage())
+    fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.mark.parametrize(
