@@ -9,7 +9,9 @@ from tensorboard.plugins.custom_scalar import layout_pb2, metadata
 from tensorboard.util import tensor_util
 
 from camembert_bio.errors import UserError
-from camembert_bio.pretrain import metrics, preflight
+from camembert_bio.model.encoder import rebuild_encoder
+from camembert_bio.model.flops import model_flops
+from camembert_bio.pretrain import look, metrics, preflight, run_folder
 from camembert_bio.pretrain.prompts import read_prompts
 
 from .test_alone import built
@@ -92,6 +94,23 @@ def test_every_series_has_a_value_that_can_be_true(runs):
     norms = [found["train/gradient_norm"] for found in metrics.read(runs / "one") if "train/loss" in found]
     clipped = [found["train/clipped"] for found in metrics.read(runs / "one") if "train/loss" in found]
     assert clipped == [float(norm > 0.5) for norm in norms] and any(clipped)
+
+
+@pytest.mark.parametrize(("name", "num_ranks"), [("one", 1), ("two", 2), ("again", 2)])
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_what_inspect_shows_of_a_step_is_what_the_run_counted(runs, name, num_ranks, step):
+    """Targets, fill, mask rate and the FLOPs behind the MFU, worked out from the listed segments."""
+    run = runs / name
+    seen = look.describe(run, step)
+    (told,) = [found for found in metrics.read(run) if found["step"] == step and "train/loss" in found]
+    parts = [part for batch in seen["micro_batches"] for window in batch["windows"] for part in window["documents"]]
+    num_tokens = [part["num_tokens"] for part in parts]
+    costs = model_flops(rebuild_encoder(run / run_folder.MODEL_CONFIG).config)
+    flops = costs.training([count + 2 for count in num_tokens], seen["num_targets"])
+    seconds = 8 * 64 / told["speed/tokens_per_s"]
+    assert told["speed/mfu"] * 0.5e12 * seconds * num_ranks == pytest.approx(flops, rel=1e-6)
+    assert told["data/window_fill"] == pytest.approx(seen["fill"], abs=1e-4)
+    assert told["data/mask_rate"] == pytest.approx(seen["num_targets"] / sum(num_tokens))
 
 
 def test_a_resumed_run_shows_one_line(runs):
