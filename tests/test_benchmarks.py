@@ -44,3 +44,14 @@ def test_a_result_is_a_bar_with_its_target(path: Path):
             continue
         sign, limit = bar["target"].split()
         assert bar["met"] is BOUNDS[sign](bar["value"], float(limit)), bar["name"]
+
+
+def test_the_page_has_the_figures_of_the_results():
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    rows = {name.strip("`"): told for name, _, *told in cells}
+    measured = {bar["name"]: bar for path in RESULTS for bar in lines(path.read_text())}
+    assert set(rows) == set(measured)
+    for name, told in rows.items():
+        assert told[0] == str(measured[name]["value"]), name
+        assert (told[1:] or [None])[0] == measured[name]["target"], name

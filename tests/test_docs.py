@@ -19,7 +19,14 @@ from camembert_bio.pretrain.recipe import Pretrain
 
 ROOT = Path(__file__).parent.parent
 SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
-PAGES = ("README.md", "docs/recipes.md", "docs/corpus.md", "docs/pretraining.md", "docs/evaluation.md")
+PAGES = (
+    "README.md",
+    "docs/recipes.md",
+    "docs/corpus.md",
+    "docs/pretraining.md",
+    "docs/evaluation.md",
+    "docs/benchmarks.md",
+)
 PAGES += ("docs/clusters.md",)
 LAUNCH = ("local.sh", "hostfile.example", "pretrain.sbatch")
 NOT_RUN = {
