@@ -21,7 +21,7 @@ from camembert_bio.evaluation.counting import DocumentCounts, count_documents
 from camembert_bio.evaluation.matching import confusion, error_counts, pair_spans
 from camembert_bio.evaluation.predictions import Row
 from camembert_bio.evaluation.recipe import paper_protocol
-from camembert_bio.evaluation.results import Grid, Result, read_output, tables, verified_rows
+from camembert_bio.evaluation.results import Grid, Result, read_output, tables, verified
 from camembert_bio.evaluation.statistics import Difference, Interval, analytic_interval, difference, holm, interval
 
 MEASURES = {"f1": "F1", "precision": "precision", "recall": "recall", "iob2_f1": "strict IOB2 F1"}
@@ -177,12 +177,12 @@ def compare(output: Path) -> Report:
     problems = []
     for folder, result in results.items():
         try:
-            rows[_key(result)] = verified_rows(folder, result)
+            rows[_key(result)] = list(verified(folder, result).rows)
         except UserError as error:
             problems.append(str(error))
     raise_all(f"{output} cannot be reported; run finetune again, or remove the folders of these runs:", problems)
     by_protocol: dict[str, list[TaskTable]] = {}
-    for models in tables(grid, results.values()):
+    for models in tables(grid, [result for result in results.values() if result.type == "ner"]):
         task = _task_table(models, rows)
         by_protocol.setdefault(files.canonical_json(task.first.protocol), []).append(task)
     sections = [_section(tasks, list(grid.models)) for tasks in by_protocol.values()]

@@ -18,18 +18,34 @@ from camembert_bio.evaluation.metrics import IntArray
 _PREDICT_TOKENS = 8192
 
 
-def batch_logits(model: Any, rows: Sequence[IntArray]) -> torch.Tensor:
-    """The logits of one batch: [B, L, ...] of a model with a head on each token, [B, ...] of one on texts."""
+def batch_logits(
+    model: Any, rows: Sequence[IntArray], types: Sequence[IntArray] | None = None, are_choices: bool = False
+) -> torch.Tensor:
+    """The logits of one batch: [B, L, ...] of a model with a head on each token, [B, ...] of one on texts.
+
+    `types` are the token types of the rows (default: the model's own, 0). A row may be one choice, scored alone by a
+    model of multiple choice: [B, 1].
+    """
     input_ids_BL = torch.from_numpy(pad(rows, model.config.pad_token_id))
     lengths_B1 = torch.tensor([[len(row)] for row in rows])
-    mask_BL = (torch.arange(input_ids_BL.shape[1]) < lengths_B1).long()
-    logits: torch.Tensor = model(
-        input_ids=input_ids_BL.to(model.device), attention_mask=mask_BL.to(model.device)
-    ).logits
+    inputs = {
+        "input_ids": input_ids_BL,
+        "attention_mask": (torch.arange(input_ids_BL.shape[1]) < lengths_B1).long(),
+        **({} if types is None else {"token_type_ids": torch.from_numpy(pad(types, 0))}),
+    }
+    inputs = {name: (value[:, None] if are_choices else value).to(model.device) for name, value in inputs.items()}
+    logits: torch.Tensor = model(**inputs).logits
     return logits.float()  # under autocast too: nothing downstream is done in 16 bits
 
 
-def read_rows(model: Any, rows: Sequence[IntArray], reduce: Callable[[torch.Tensor], torch.Tensor]) -> list[Any]:
+def read_rows(
+    model: Any,
+    rows: Sequence[IntArray],
+    types: Sequence[IntArray] | None = None,
+    are_choices: bool = False,
+    *,
+    reduce: Callable[[torch.Tensor], torch.Tensor],
+) -> list[Any]:
     """`reduce(batch_logits)` of all rows, as numpy, one element a row in their order; without dropout or gradients.
 
     Batches hold rows of like length; what `reduce` leaves of dimension L is as long as the longest row of a batch.
@@ -37,8 +53,9 @@ def read_rows(model: Any, rows: Sequence[IntArray], reduce: Callable[[torch.Tens
     found: list[Any] = [None] * len(rows)
     with reading(model):
         for batch in sorted_batches([len(row) for row in rows], _PREDICT_TOKENS):
-            values = reduce(batch_logits(model, [rows[index] for index in batch])).cpu().numpy()
-            for index, value in zip(batch, values, strict=True):
+            of_batch = None if types is None else [types[index] for index in batch]
+            logits = batch_logits(model, [rows[index] for index in batch], of_batch, are_choices)
+            for index, value in zip(batch, reduce(logits).cpu().numpy(), strict=True):
                 found[index] = value
     return found
 

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from camembert_bio.evaluation.results import FIGURES, Result, problem_of, read_output, tables
+from camembert_bio.evaluation.results import Result, figures_of, problem_of, read_output, tables
 
 
 def describe(output: Path) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def describe(output: Path) -> dict[str, Any]:
     unverified = [folder for folder, result in results.items() if problem_of(folder, result)]
     return {
         "runs_done": len(results),
-        "runs_asked": len(grid.tasks) * len(grid.models) * len(grid.seeds),
+        "runs_asked": grid.num_runs,
         "unverified": [folder.relative_to(output).as_posix() for folder in unverified],
         "scores": found,
     }
@@ -34,7 +34,7 @@ def _models(models: dict[str, list[Result]]) -> dict[str, Any]:
     return {
         model: {
             "seeds": [run.seed for run in runs],
-            **{name: round(statistics.mean(run.scores[name] for run in runs), 4) for name in FIGURES},
+            **{name: round(statistics.mean(run.scores[name] for run in runs), 4) for name in figures_of(runs[0].type)},
         }
         for model, runs in models.items()
     }

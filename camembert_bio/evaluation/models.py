@@ -6,19 +6,24 @@ Everything is read from the folder; nothing asks the network.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 
 from camembert_bio import config, files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.align import lone_space_id
-from camembert_bio.evaluation.documents import Document
+from camembert_bio.evaluation.documents import Text
 from camembert_bio.model.encoder import num_positions, quiet_transformers
 from camembert_bio.model.families import FAMILIES
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
@@ -34,7 +39,16 @@ _TOKENIZER_FILES = (
 
 # Heads of masked language models; the poolers that are published with some, and BERT's other head, no tagger uses.
 _UNUSED_WEIGHTS = ("lm_head.", "roberta.pooler.", "cls.", "bert.pooler.", "decoder.")
-_NEW_WEIGHTS = ("classifier.",)
+_NEW_WEIGHTS = ("classifier.", "roberta.pooler.", "bert.pooler.")
+_OUTPUT_BIASES = ("classifier.out_proj.bias", "classifier.bias")
+
+HeadKind = Literal["tokens", "texts", "choices"]
+"""What a head gives logits for: each token, a text (or a pair), a choice."""
+_HEADS: dict[HeadKind, Any] = {
+    "tokens": AutoModelForTokenClassification,
+    "texts": AutoModelForSequenceClassification,
+    "choices": AutoModelForMultipleChoice,
+}
 
 _MAX_UNKNOWN = 0.5
 
@@ -98,7 +112,7 @@ def load_tokenizer(name: str, path: Path) -> Any:
     return tokenizer
 
 
-def check_tokenizer(model: ModelFolder, task: str, documents: Iterable[Document]) -> None:
+def check_tokenizer(model: ModelFolder, task: str, documents: Iterable[Text]) -> None:
     """Raise `UserError` when most sub-words of a task's texts are `<unk>`.
 
     That is what transformers makes of a SentencePiece file under another name than
@@ -118,22 +132,35 @@ def check_tokenizer(model: ModelFolder, task: str, documents: Iterable[Document]
 
 
 def load_tagger(model: ModelFolder, tags: list[str], seed: int) -> Any:
-    """An fp32 token classifier: the folder's encoder under a new linear head, one output a tag.
+    """A token classifier, one output a tag, as `load_headed` loads it."""
+    return load_headed(model, "tokens", seed, tags)
 
-    The head's weights are normal with the configuration's `initializer_range`, drawn from `seed`;
-    its bias is 0. transformers draws from torch's own generator too while it loads.
+
+def load_headed(
+    model: ModelFolder,
+    kind: HeadKind,
+    seed: int,
+    labels: Sequence[str],
+    problem_type: str | None = None,
+    bias: float = 0.0,
+) -> Any:
+    """An fp32 model: the folder's encoder under transformers' own new head of a kind, one output a label.
+
+    The head's weights are normal with the configuration's `initializer_range`, drawn from `seed`; biases are 0, the
+    outputs' `bias`. transformers draws from torch's own generator too while it loads.
     Raises `UserError` when the encoder's weights are not all there, or others are.
     """
     try:
-        tagger, report = AutoModelForTokenClassification.from_pretrained(
+        headed, report = _HEADS[kind].from_pretrained(
             model.path,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
             attn_implementation="sdpa",
-            id2label=dict(enumerate(tags)),
-            label2id={tag: index for index, tag in enumerate(tags)},
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+            problem_type=problem_type,
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -141,10 +168,14 @@ def load_tagger(model: ModelFolder, tags: list[str], seed: int) -> Any:
         raise UserError(f"model {model.name}: {model.path} cannot be loaded ({reason})") from error
     _check_weights(model, report)
     generator = torch.Generator().manual_seed(seed)
+    parameters = dict(headed.named_parameters())
     with torch.no_grad():
-        tagger.classifier.weight.normal_(0.0, tagger.config.initializer_range, generator=generator)
-        tagger.classifier.bias.zero_()
-    return tagger
+        for name in sorted(report["missing_keys"], reverse=True):  # weights before biases
+            if name.endswith("weight"):
+                parameters[name].normal_(0.0, headed.config.initializer_range, generator=generator)
+            else:
+                parameters[name].fill_(bias if name in _OUTPUT_BIASES else 0.0)
+    return headed
 
 
 def _check_fits(model: ModelFolder, model_config: Any, seq_length: int) -> None:

@@ -2,13 +2,17 @@
 
 The first line is {"id", "num_documents"}; each further line is a test document: its id and its
 `gold`, `pred` and `perfect` spans as [[[start, end], ...], label]. It holds no text.
+
+Of a task that is not of entities the first line has its `type` and `scale` too, and a document its id with `gold` and
+`pred` labels (a list: the class, the set, the right choices, or one for each word) or numbers, or with `nll`,
+`num_tokens` and `num_words`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +20,9 @@ from camembert_bio import files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.matching import error_counts, pair_spans, relaxed_scores
+from camembert_bio.evaluation.measures import MEASURES, AnyRow, Labelled, Likelihood, Rated, Scale, scores_of
 from camembert_bio.evaluation.metrics import Mention, Scores, strict_scores
+from camembert_bio.evaluation.recipe import UNTRAINED, TaskType
 
 Value = TypeVar("Value")
 
@@ -40,20 +46,50 @@ class Row:
     """What a perfect tagger under the run's policy would find (`ceiling.perfect_spans`)."""
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A run's predictions as they were saved."""
+
+    id: str
+    """Of the run."""
+    type: TaskType
+    scale: Scale
+    """Smallest and largest similarity."""
+    rows: Sequence[Any]
+    """`Row` for entities, else `measures.AnyRow`."""
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """Every score of the run, as JSON values."""
+        return scores(self.rows) if self.type == "ner" else scores_of(self.type, self.rows, self.scale)
+
+
 def write_predictions(folder: Path, run_id: str, rows: Sequence[Row]) -> None:
-    """Write `folder`/predictions.jsonl."""
-    lines = [files.canonical_json({"id": run_id, "num_documents": len(rows)})]
-    lines += [
-        files.canonical_json(
+    """Write `folder`/predictions.jsonl of a run on entities."""
+    _write(
+        folder,
+        {"id": run_id, "num_documents": len(rows)},
+        [
             {"id": row.document, "gold": _plain(row.gold), "pred": _plain(row.pred), "perfect": _plain(row.perfect)}
-        )
-        for row in rows
-    ]
+            for row in rows
+        ],
+    )
+
+
+def write_answers(folder: Path, run_id: str, task_type: TaskType, scale: Scale, rows: Sequence[AnyRow]) -> None:
+    """Write `folder`/predictions.jsonl of a run on a task of another type."""
+    header = {"id": run_id, "num_documents": len(rows), "type": task_type, "scale": scale}
+    records = [asdict(row) for row in rows]
+    _write(folder, header, [{"id": record.pop("document"), **record} for record in records])
+
+
+def _write(folder: Path, header: dict[str, Any], records: list[dict[str, Any]]) -> None:
+    lines = [files.canonical_json(each) for each in (header, *records)]
     files.write_atomic(folder / PREDICTIONS, "\n".join(lines) + "\n")
 
 
-def read_predictions(folder: Path) -> tuple[str, list[Row]]:
-    """The run's id and its rows. Raises `UserError` naming file and line when one is cut or missing."""
+def read_saved(folder: Path) -> Saved:
+    """A run's predictions. Raises `UserError` naming file and line when one is cut or missing."""
     path = folder / PREDICTIONS
     try:
         # Not splitlines: an id may hold U+2028, which JSON writes as it is.
@@ -62,21 +98,23 @@ def read_predictions(folder: Path) -> tuple[str, list[Row]]:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); run finetune again") from error
     records = [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
     run_id, num_documents = records[0].get("id"), records[0].get("num_documents")
-    if not isinstance(run_id, str) or type(num_documents) is not int:
+    task_type, scale = records[0].get("type", "ner"), records[0].get("scale", [0.0, 1.0])
+    is_scale = isinstance(scale, list) and [type(edge) for edge in scale] == [float, float]
+    if not isinstance(run_id, str) or type(num_documents) is not int or task_type not in MEASURES or not is_scale:
         raise UserError(f"{path}, line 1 does not say id and num_documents; run finetune again")
     if len(records) != num_documents + 1:
         raise UserError(
             f"{path} ends at line {len(records)}, its first line promises {num_documents} documents after it; "
             "run finetune again"
         )
-    rows = [_row(path, number, record) for number, record in enumerate(records[1:], start=2)]
+    rows = [_row(path, number, record, task_type) for number, record in enumerate(records[1:], start=2)]
     if len({row.document for row in rows}) < len(rows):
         raise UserError(f"{path} holds a document twice; run finetune again")
-    return run_id, rows
+    return Saved(run_id, task_type, (scale[0], scale[1]), rows)
 
 
 def scores(rows: Sequence[Row]) -> dict[str, Any]:
-    """Every score of a run, as JSON values.
+    """Every score of a run on entities, as JSON values.
 
     `f1`, `precision`, `recall`, counts, `macro` and `per_label`: predictions against all gold spans, strict; those that
     are no macro figure are micro. `exact`, `partial`, `type` (`matching.relaxed_scores`) and `errors`
@@ -107,11 +145,11 @@ def score(folder: Path) -> dict[str, Any]:
     Raises `UserError` when there is none, or on the first file that is not whole.
     """
     if (folder / PREDICTIONS).is_file():
-        return scores(read_predictions(folder)[1])
+        return read_saved(folder).scores
     found = sorted(path.parent for path in folder.rglob(PREDICTIONS) if not _is_unfinished(path))
     if not found:
         raise UserError(f"{folder} holds no {PREDICTIONS}; give the output folder of finetune, or a run's folder")
-    return {run.relative_to(folder).as_posix(): scores(read_predictions(run)[1]) for run in found}
+    return {run.relative_to(folder).as_posix(): read_saved(run).scores for run in found}
 
 
 def _is_unfinished(path: Path) -> bool:
@@ -137,12 +175,27 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
     return record
 
 
-def _row(path: Path, number: int, record: dict[str, Any]) -> Row:
+def _row(path: Path, number: int, record: dict[str, Any], task_type: TaskType) -> Row | AnyRow:
     try:
-        spans = [[_span(*value) for value in record[part]] for part in ("gold", "pred", "perfect")]
-        return Row(_of(str, record["id"]), *spans)
+        if task_type == "ner":
+            spans = [[_span(*value) for value in record[part]] for part in ("gold", "pred", "perfect")]
+            return Row(_of(str, record["id"]), *spans)
+        return _answer(record, task_type)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}, line {number} is not a document's record; run finetune again") from error
+
+
+def _answer(record: dict[str, Any], task_type: TaskType) -> AnyRow:
+    name = _of(str, record["id"])
+    if task_type == "similarity":
+        return Rated(name, _of(float, record["gold"]), _of(float, record["pred"]))
+    if task_type in UNTRAINED:
+        num_tokens, num_words = (_of(int, record[part]) for part in ("num_tokens", "num_words"))
+        return Likelihood(name, _of(float, record["nll"]), num_tokens, num_words)
+    gold, pred = (tuple(_of(str, label) for label in _of(list, record[part])) for part in ("gold", "pred"))
+    if task_type in ("classification", "pos") and len(gold) != len(pred):
+        raise ValueError("each class has a prediction")
+    return Labelled(name, gold, pred)
 
 
 def _span(fragments: Any, label: Any) -> Span:

@@ -55,7 +55,7 @@ def _tiles(report: Report, factors: Factors) -> Iterator[str]:
     runs = report.runs
     spent = costs(runs, factors)
     place = devices.GRIDS[0].name
-    asked = len(report.grid.tasks) * len(report.grid.models) * len(report.grid.seeds)
+    asked = report.grid.num_runs
     yield tiles(
         {
             "Models": str(len({run.model for run in runs})),

@@ -9,10 +9,21 @@ from typing import Any
 
 from camembert_bio import config, files
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, read_predictions, scores
+from camembert_bio.evaluation import measures
+from camembert_bio.evaluation.predictions import RECIPE, RESULT, Saved, read_saved
+from camembert_bio.evaluation.recipe import UNTRAINED, TaskType
 
-FIGURES = ("f1", "precision", "recall", "iob2_f1", "ceiling")
-"""The scores that are shown."""
+_ENTITY_FIGURES = ("f1", "precision", "recall", "iob2_f1", "ceiling")
+
+
+def figures_of(task_type: TaskType) -> tuple[str, ...]:
+    """The scores that are shown of a type of task."""
+    return _ENTITY_FIGURES if task_type == "ner" else tuple(measures.FIGURES[task_type])
+
+
+def seeds_of(task_type: TaskType, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """The seeds of a task's runs: the first alone where nothing is random, since nothing is trained."""
+    return seeds[:1] if task_type in UNTRAINED else seeds
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,12 @@ class Grid:
     """In the report's order."""
     tasks: tuple[dict[str, Any], ...]
     seeds: tuple[int, ...]
+
+    @property
+    def num_runs(self) -> int:
+        """Of all models and tasks."""
+        each = [len(seeds_of(task.get("type", "ner"), self.seeds)) for task in self.tasks]
+        return len(self.models) * sum(each)
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,9 @@ class Ledger:
     boundary: int
     unknown_label: int
     window: int
+
+
+NOTHING_LOST = Ledger(0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -57,12 +77,14 @@ class Result:
     protocol: dict[str, Any]
     scores: dict[str, Any]
     """As `predictions.scores` gives them."""
-    ledger: Ledger
     num_documents: NumDocuments
     data_sha256: str
     weights_sha256: str
     tokenizer_sha256: str
     version: str
+    type: TaskType = "ner"
+    ledger: Ledger = NOTHING_LOST
+    """Of entities; of another type of task nothing is lost."""
     history: tuple[dict[str, float], ...] = ()
     """For each evaluation in training: `step`, `train_loss`, `validation_f1`."""
     best_step: int | None = None
@@ -70,7 +92,7 @@ class Result:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if missing := [name for name in FIGURES if not isinstance(self.scores.get(name), (int, float))]:
+        if missing := [name for name in figures_of(self.type) if not isinstance(self.scores.get(name), (int, float))]:
             raise ValueError(f"scores hold no number for {', '.join(missing)}")
 
 
@@ -99,23 +121,23 @@ def read_result(folder: Path) -> Result:
     return config.build(Result, config.read_json(path), str(path))
 
 
-def verified_rows(folder: Path, result: Result) -> list[Row]:
-    """A run's test documents. Raises `UserError` when its result is not what its folder and its predictions say."""
+def verified(folder: Path, result: Result) -> Saved:
+    """A run's predictions. Raises `UserError` when its result is not what its folder and its predictions say."""
     name = f"{result.task}/{result.model}/seed-{result.seed}"
     if "/".join(folder.parts[-3:]) != name:
         raise UserError(f"{folder}: its {RESULT} is of {name}")
-    run_id, rows = read_predictions(folder)
-    if run_id != result.id:
+    saved = read_saved(folder)
+    if saved.id != result.id or saved.type != result.type:
         raise UserError(f"{folder}: its {RESULT} and its predictions are of two runs")
-    if scores(rows) != result.scores:
+    if saved.scores != result.scores:
         raise UserError(f"{folder}: the scores in its {RESULT} are not those of its predictions")
-    return rows
+    return saved
 
 
 def problem_of(folder: Path, result: Result) -> str | None:
     """Why a run's result is not what its folder's name and its predictions say; None when it is."""
     try:
-        verified_rows(folder, result)
+        verified(folder, result)
     except UserError as error:
         return str(error)
     return None

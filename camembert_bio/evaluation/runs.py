@@ -21,17 +21,15 @@ from typing import TYPE_CHECKING, Any
 from camembert_bio import __version__, config, files
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation.claims import alone, claim
-from camembert_bio.evaluation.predictions import RECIPE, RESULT, Row, scores, write_predictions
+from camembert_bio.evaluation.predictions import RECIPE, RESULT
 from camembert_bio.evaluation.recipe import Finetune, protocol
 from camembert_bio.evaluation.report import write_report
-from camembert_bio.evaluation.results import find_runs, problem_of, read_result
+from camembert_bio.evaluation.results import find_runs, problem_of, read_result, seeds_of
 from camembert_bio.evaluation.tasks import TaskData, load_task
 
 if TYPE_CHECKING:
-    from camembert_bio.evaluation.documents import Span
-    from camembert_bio.evaluation.finetune import Outcome
     from camembert_bio.evaluation.models import ModelFolder
-    from camembert_bio.evaluation.tagging import Parts, TaggingHead
+    from camembert_bio.evaluation.task_types import Finished, TaskRuns
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +50,6 @@ def run_finetune(recipe: Finetune) -> Path | None:
     models: list[ModelFolder] = []
     for task in recipe.tasks:
         with mistakes.noted():
-            if task.type != "ner":
-                raise UserError(
-                    f"task {task.name}: type {task.type} can be counted by now, not fine-tuned; take it out"
-                )
             tasks.append(load_task(task))
     for name, folder in recipe.models.items():
         with mistakes.noted():
@@ -86,6 +80,7 @@ def run_id(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> s
             "protocol": protocol(recipe),
             "seed": seed,
             "version": __version__,
+            **({} if task.task.type == "ner" else {"type": task.task.type, "scale": task.task.scale}),
         }
     )
 
@@ -114,55 +109,43 @@ def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> tuple[in
 
     The documents are tokenised once for all of them.
     """
-    folders = {seed: recipe.output / task.name / model.name / f"seed-{seed}" for seed in recipe.seeds}
-    ids = {seed: run_id(recipe, task, model, seed) for seed in recipe.seeds}
-    due = [seed for seed in recipe.seeds if not is_finished(folders[seed], ids[seed])]
-    if len(due) < len(recipe.seeds):
+    from camembert_bio.evaluation.task_types import TaskRuns
+
+    seeds = seeds_of(task.task.type, recipe.seeds)
+    folders = {seed: recipe.output / task.name / model.name / f"seed-{seed}" for seed in seeds}
+    ids = {seed: run_id(recipe, task, model, seed) for seed in seeds}
+    due = [seed for seed in seeds if not is_finished(folders[seed], ids[seed])]
+    if len(due) < len(seeds):
         logger.info("%s, %s: %d of %d runs are done", task.name, model.name, len(ids) - len(due), len(ids))
-    head = None
+    runs = None
     num_done = num_left = 0
     for seed in due:
         with claim(folders[seed]) as is_ours:
             if not is_ours:
                 num_left += 1
             elif not is_finished(folders[seed], ids[seed]):  # another process may have done it just now
-                head = head or _head(recipe, task, model)
-                _run(recipe, task, model, head, seed)
+                runs = runs or TaskRuns(recipe, task, model)
+                _run(recipe, task, model, runs, seed)
                 num_done += 1
     return num_done, num_left
 
 
-def _head(recipe: Finetune, task: TaskData, model: ModelFolder) -> TaggingHead:
-    """The task's documents as the model reads them, for all seeds."""
-    from camembert_bio.evaluation.examples import encode_documents
-    from camembert_bio.evaluation.layers import tag_layers
-    from camembert_bio.evaluation.tagging import Parts, TaggingHead
-
-    train, validation, test = (
-        encode_documents(documents, model.tokenizer, recipe.seq_length, recipe.window_overlap)
-        for documents in (task.train, task.validation, task.test)
-    )
-    layers = tag_layers(recipe.policy, task.labels, [*task.train, *task.validation, *task.test])
-    return TaggingHead(model, Parts(train, validation, test, layers), recipe)
-
-
-def _run(recipe: Finetune, task: TaskData, model: ModelFolder, head: TaggingHead, seed: int) -> None:
+def _run(recipe: Finetune, task: TaskData, model: ModelFolder, runs: TaskRuns, seed: int) -> None:
     """One run, to its folder."""
-    from camembert_bio.evaluation.finetune import finetune
+    from camembert_bio.evaluation.task_types import summary
 
     folder = recipe.output / task.name / model.name / f"seed-{seed}"
-    outcome = finetune(head, recipe, seed, f"{task.name} {model.name} seed {seed}")
-    found = _save(folder, _result(recipe, task, model, seed), run_id(recipe, task, model, seed), head.parts, outcome)
+    done = runs.run(seed, f"{task.name} {model.name} seed {seed}")
+    _save(folder, _result(recipe, task, model, seed), run_id(recipe, task, model, seed), done)
     logger.info(
-        "%s, %s, seed %d: F1 %.2f (ceiling %.2f), best at step %d of %d, %.0f s",
+        "%s, %s, seed %d: %s, best at step %d of %d, %.0f s",
         task.name,
         model.name,
         seed,
-        100 * found["f1"],
-        100 * found["ceiling"],
-        outcome.best_step,
+        summary(task, done.found),
+        done.outcome.best_step,
         recipe.max_steps,
-        outcome.train_s,
+        done.outcome.train_s,
     )
 
 
@@ -170,6 +153,7 @@ def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> 
     """What a run is made of: the part of `result.json` that is known before it."""
     return {
         "task": task.name,
+        "type": task.task.type,
         "model": model.name,
         "seed": seed,
         "protocol": protocol(recipe),
@@ -185,29 +169,21 @@ def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> 
     }
 
 
-def _save(
-    folder: Path, result: dict[str, Any], identity: str, parts: Parts, outcome: Outcome[list[list[Span]]]
-) -> dict[str, Any]:
-    """Write a run's folder, whole, in the place of any that stood there; returns its scores."""
-    from camembert_bio.evaluation.ceiling import perfect_spans
-
-    perfect, ledger = perfect_spans(parts.test, result["protocol"]["policy"], parts.layers)
-    found = zip(parts.test.documents, outcome.predictions, perfect, strict=True)
-    rows = [Row(document.id, document.spans, pred, best) for document, pred, best in found]
+def _save(folder: Path, result: dict[str, Any], identity: str, done: Finished) -> None:
+    """Write a run's folder, whole, in the place of any that stood there."""
+    outcome = done.outcome
     result = {
         **result,
+        **done.found,
         "id": identity,
-        "scores": scores(rows),
-        "ledger": dict(ledger),
         "best_step": outcome.best_step,
         "history": outcome.history,
         "train_s": outcome.train_s,
         "device": outcome.device,
     }
     with files.atomic_folder(folder) as aside:
-        write_predictions(aside, identity, rows)
+        done.save(aside, identity)
         files.write_json(aside / RESULT, result)
         if folder.exists():
             with alone(folder.parents[2]):  # nobody reads it for a report just now
                 shutil.rmtree(folder)
-    return dict(result["scores"])

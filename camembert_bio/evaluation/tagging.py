@@ -88,7 +88,7 @@ class TaggingHead:
 def predict(tagger: Any, encoded: Encoded, layers: Layers) -> list[list[Span]]:
     """The spans that a tagger finds in each document; each token is read where it is most central."""
     inputs = [window.input_ids for window in encoded.windows]
-    rows = read_rows(tagger, inputs, lambda logits_BLN: _by_layer(logits_BLN, len(layers)).argmax(-1))
+    rows = read_rows(tagger, inputs, reduce=lambda logits_BLN: _by_layer(logits_BLN, len(layers)).argmax(-1))
     tags = document_tags(encoded, rows, len(layers))
     return [decode(tokens, row, layers) for tokens, row in zip(encoded.tokens, tags, strict=True)]
 

@@ -50,9 +50,20 @@ def hamming_score(gold: Sequence[Collection[str]], pred: Sequence[Collection[str
 
     The measure that FrenchMedMCQA calls Hamming score: the mean Jaccard index, not one minus the Hamming loss.
     """
-    pairs = [(set(one), set(two)) for one, two in zip(gold, pred, strict=True)]
-    shares = [len(one & two) / len(one | two) if one | two else 1.0 for one, two in pairs]
+    shares = [jaccard(one, two) for one, two in zip(gold, pred, strict=True)]
     return sum(shares) / len(shares) if shares else 0.0
+
+
+def jaccard(gold: Collection[str], pred: Collection[str]) -> float:
+    """The labels in both sets over those in either; 1 where both are empty."""
+    one, two = set(gold), set(pred)
+    return len(one & two) / len(one | two) if one | two else 1.0
+
+
+def weighted_f1(scores: Scores) -> float:
+    """The mean over labels of F1, weighted by how often each is gold: DrBenchmark's figure of classes and labels."""
+    total = sum(counts.gold for counts in scores.per_label.values())
+    return sum(counts.f1 * counts.gold for counts in scores.per_label.values()) / total if total else 0.0
 
 
 def pearson(gold: Sequence[float], pred: Sequence[float]) -> float:

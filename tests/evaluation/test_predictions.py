@@ -4,7 +4,7 @@ import pytest
 
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.documents import Span
-from camembert_bio.evaluation.predictions import Row, read_predictions, score, scores, write_predictions
+from camembert_bio.evaluation.predictions import Row, read_saved, score, scores, write_predictions
 
 WHOLE = Span(((0, 8),), "CHEM")
 NESTED = Span(((0, 3),), "CHEM")
@@ -44,7 +44,8 @@ def test_scores_that_forgive(rows):
 
 def test_there_and_back(tmp_path, rows):
     write_predictions(tmp_path, "some-id", rows)
-    identity, found = read_predictions(tmp_path)
+    saved = read_saved(tmp_path)
+    identity, found = saved.id, saved.rows
     assert identity == "some-id"
     assert [(set(row.gold), set(row.pred), set(row.perfect)) for row in found] == [
         (set(row.gold), set(row.pred), set(row.perfect)) for row in rows
@@ -157,5 +158,5 @@ def test_a_record_that_is_no_documents(tmp_path, rows, changes):
 @pytest.mark.parametrize("name", ["a\u2028b", "a\u0085b", "a\rb", "a\x1cb", "a\nb"])
 def test_an_id_with_a_line_end_of_its_own(tmp_path, name):
     write_predictions(tmp_path, "some-id", [Row(name, gold=(WHOLE,), pred=[WHOLE], perfect=[WHOLE])])
-    _, (row,) = read_predictions(tmp_path)
+    (row,) = read_saved(tmp_path).rows
     assert row.document == name

@@ -1,0 +1,96 @@
+"""One grid of a tiny model over every type of task: run, resumed, scored again, reported."""
+
+import json
+
+import pytest
+
+from camembert_bio import config
+from camembert_bio.evaluation.measures import MEASURES, ratios
+from camembert_bio.evaluation.predictions import read_saved, score
+from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.runs import run_finetune
+from camembert_bio.inspection import inspect
+
+from .conftest import DISEASES, DRUGS, make_documents
+
+SIZES = {"train": 24, "validation": 6, "test": 8}
+ONCE = ("perplexity", "pseudo-perplexity")
+
+
+def texts():
+    """The texts of each part, no text twice, and the entities of each."""
+    documents = [found for found in dict(make_documents(90, seed=7)).items()]
+    places = iter(documents)
+    return {part: [next(places) for _ in range(size)] for part, size in SIZES.items()}
+
+
+def rows_of(task_type, part):
+    """Rows whose answer is in the text."""
+    for number, (text, spans) in enumerate(part):
+        words = [text[start:end] for start, end, _ in spans]
+        drug = next(word for word in words if word in DRUGS)
+        kinds = sorted({"long" if len(text) > 55 else "short", "stop" if "arrête" in text else "go"})
+        yield {
+            "classification": {"text": text, "label": kinds[-1]},
+            "multi-label": {"text": text, "labels": kinds},
+            "similarity": {"text": text, "text_pair": text[: 9 + 5 * (number % 4)], "label": number % 4 + 0.5},
+            "multiple-choice": {
+                "text": text,
+                "choices": [drug, *(DISEASES[:2])],
+                "answers": "a" if number % 3 else "a|b",
+            },
+            "pos": {"tokens": text.split(), "tags": ["ADJ" if word in words else "X" for word in text.split()]},
+        }.get(task_type, {"text": text})
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory, brat_folder, model_folder):
+    """The recipe of the grid: every type, one of the texts too long for one window."""
+    folder = tmp_path_factory.mktemp("types")
+    tasks = [{"name": "ner", "format": "brat", "path": str(brat_folder), "train": "train", "test": "test"}]
+    parts = texts()
+    for task_type in MEASURES:
+        if task_type == "ner":
+            continue
+        task = {"name": task_type, "type": task_type, "format": "jsonl", "path": str(folder)}
+        for part in ("test",) if task_type in ONCE else SIZES:
+            found = parts[part][:2] if task_type in ONCE else parts[part]
+            lines = [json.dumps(row) for row in rows_of(task_type, found)]
+            (folder / f"{task_type}-{part}.jsonl").write_text("\n".join(lines))
+            task[part] = f"{task_type}-{part}.jsonl"
+        tasks.append(task)
+    return {
+        "output": folder / "out",
+        "models": {"tiny": str(model_folder)},
+        "tasks": tasks,
+        "seeds": [0, 1],
+        "max_steps": 3,
+        "evaluate_every": 3,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "seq_length": 24,
+        "window_overlap": 6,
+    }
+
+
+def test_every_type_in_one_grid(values):
+    report = run_finetune(config.build(Finetune, values))
+    assert report is not None and report.is_file()
+    saved = {path.parent for path in values["output"].rglob("predictions.jsonl")}
+    assert len(saved) == 2 * (len(MEASURES) - len(ONCE)) + len(ONCE)
+    for folder in saved:
+        result = json.loads((folder / "result.json").read_text())
+        assert result["type"] == folder.parts[-3]
+        assert result["scores"] == score(folder)
+        assert score(folder)[MEASURES[result["type"]].name] >= 0
+        if result["type"] != "ner":
+            found = read_saved(folder)
+            (measured,) = ratios(found.type, [found.rows], found.scale).per_seed
+            assert measured == pytest.approx(found.scores[MEASURES[found.type].name])
+    assert "aspirine" not in "".join(path.read_text() for path in values["output"].rglob("*.jsonl"))
+    stamps = {path: path.stat().st_mtime_ns for path in values["output"].rglob("result.json")}
+    run_finetune(config.build(Finetune, values))
+    assert {path: path.stat().st_mtime_ns for path in values["output"].rglob("result.json")} == stamps
+    described = inspect(values["output"])
+    assert (described["runs_done"], described["runs_asked"], described["unverified"]) == (14, 14, [])
+    assert {table["task"] for table in described["scores"]} == set(MEASURES)
