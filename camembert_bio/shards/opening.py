@@ -27,7 +27,8 @@ _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
 def open_remote(address: str, storage: Storage) -> Corpus:
     """Open the corpus at an address; shards are not read yet. Any number of processes of a node may call it at once.
 
-    Raises `UserError` when it cannot be reached, is no corpus, or has a shard above `storage.cache_bytes`;
+    Raises `UserError` when it cannot be reached, is no corpus, or has a shard above `storage.cache_bytes`, and when the
+    cache cannot be written;
     `DoNotRequeueError` when a file twice had another hash than its manifest says.
     """
     remote = Remote(address, storage.retries)
@@ -42,9 +43,14 @@ def open_remote(address: str, storage: Storage) -> Corpus:
     _allow_open_files()
     _check_size(manifest, cache)
     folder = cache.folder / "corpora" / manifest.hash
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "lock"):
-        _keep_small_files(remote, folder, manifest)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "lock"):
+            _keep_small_files(remote, folder, manifest)
+    except OSError as error:
+        raise UserError(
+            f"storage.cache {cache.folder} cannot be used ({error.strerror}); give a folder on a disk of this node"
+        ) from None
     return Corpus(folder, manifest, cache)
 
 

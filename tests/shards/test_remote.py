@@ -210,6 +210,13 @@ def test_a_cache_below_one_shard(corpus, server, storage):
         open_corpus(server.url, storage(cache_bytes=largest - 1))
 
 
+def test_a_cache_that_cannot_be_written(server, storage, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    message = r"storage\.cache .*/file/cache cannot be used \(Not a directory\); give a folder on a disk of this node"
+    with pytest.raises(UserError, match=message):
+        open_corpus(server.url, storage(cache=tmp_path / "file/cache"))
+
+
 @pytest.mark.parametrize("name", ["vocabulary.json", "tokenizer/sentencepiece.bpe.model"])
 def test_small_files_are_hashed_too(name, server, storage):
     server.corrupts[name] = 1
