@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from camembert_bio.data import hashing
 from camembert_bio.data.hashing import draw, key, permute
 from camembert_bio.data.order import Order, accumulation_steps
 from camembert_bio.data.windows import WindowTable
@@ -38,6 +39,21 @@ def test_permutation_is_a_bijection_for_ten_thousand_sizes():
     for size in sizes:
         places = permute(np.arange(size), size, key("test", size))
         assert (np.bincount(places, minlength=size) == 1).all(), size
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 1023, 1_000_003, 10**9, 10**12 + 39])
+def test_a_place_costs_the_same_in_a_permutation_of_any_size(size, monkeypatch):
+    """Passes of the network an index: the values that it walks over are fewer than the ones that it keeps."""
+    asked, pass_once = [], hashing._feistel
+
+    def counted(values, *sides):
+        asked.append(len(values))
+        return pass_once(values, *sides)
+
+    monkeypatch.setattr(hashing, "_feistel", counted)
+    places = permute(np.linspace(0, size - 1, 2000).astype(np.int64), size, key("cost"))
+    assert ((places >= 0) & (places < size)).all()
+    assert sum(asked) < 2 * 2000 and (size < 10**6 or sum(asked) < 1.01 * 2000)
 
 
 def test_permutation_of_one_index_is_that_of_the_block():
