@@ -13,12 +13,9 @@ from pathlib import Path
 import pytest
 
 from camembert_bio import config
-from camembert_bio.corpus.recipe import Prepare
-from camembert_bio.evaluation.recipe import Finetune
-from camembert_bio.pretrain.recipe import Pretrain
+from camembert_bio.verbs.command import SECTIONS
 
 ROOT = Path(__file__).parent.parent
-SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
 PAGES = (
     "README.md",
     "docs/recipes.md",

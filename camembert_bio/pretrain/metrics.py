@@ -28,6 +28,7 @@ LAYOUT: dict[str, dict[str, tuple[str, list[str]]]] = {
         "loss (nats)": ("Multiline", ["train/loss$", "heldout/loss$"]),
         "held-out perplexity of each source": ("Multiline", ["heldout/perplexity/"]),
         "held-out perplexity": ("Multiline", ["heldout/perplexity$"]),
+        "scores of checkpoints on tasks (probe)": ("Multiline", ["probe/"]),
         "learning rate": ("Multiline", ["train/learning_rate"]),
         "gradient norm before clipping": ("Multiline", ["train/gradient_norm"]),
         "share of steps that were clipped": ("Multiline", ["train/clipped"]),

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from camembert_bio import ranks
-from camembert_bio.verbs.command import answer, declare, declare_recipe, load, positive, pue, within
+from camembert_bio import config, ranks
+from camembert_bio.verbs.command import SECTIONS, answer, declare, declare_recipe, load, positive, pue, within
 
 
 def add(verbs: Any) -> None:
@@ -21,6 +21,9 @@ def add(verbs: Any) -> None:
     check.add_argument("--pue", type=pue, help="power of the site over that of its machines (default 1.58)")
     text = "train, or resume; started on each rank by deepspeed, torchrun or srun"
     declare_recipe(verbs, "pretrain", "pretrain", _pretrain, text)
+    text = "score a run's checkpoints on annotated tasks, into its TensorBoard; during the run or after it"
+    probe = declare_recipe(verbs, "probe", "probe", _probe, text)
+    probe.add_argument("--follow", action="store_true", help="go on with checkpoints to come, until the run's last")
     export = declare(verbs, "export", _export, "write a transformers folder from a run")
     export.add_argument("path", type=Path, metavar="RUN", help="run folder")
     export.add_argument("output", type=Path, metavar="OUT", help="model folder to make; must not exist")
@@ -57,6 +60,14 @@ def _pretrain(options: argparse.Namespace) -> int:
     if options.json and ranks.is_main():
         print(json.dumps({"run": str(recipe.output), "exit_code": code}))
     return code
+
+
+def _probe(options: argparse.Namespace) -> int:
+    wanted, run = load(options), config.load_recipe(options.recipe, "pretrain", SECTIONS)
+    from camembert_bio import probing
+
+    scores = probing.probe(run, wanted, options.follow)
+    return answer(options, probing.as_json(scores), probing.table(scores))
 
 
 def _export(options: argparse.Namespace) -> int:
