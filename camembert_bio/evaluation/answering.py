@@ -8,6 +8,7 @@ Shape letters: U units of a batch, K outputs of the head.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from camembert_bio.evaluation.class_weights import class_weights
 from camembert_bio.evaluation.items import Gold, Item
 from camembert_bio.evaluation.models import HeadKind
 from camembert_bio.evaluation.recipe import Task
@@ -48,9 +50,11 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class OneClass:
-    """The class with the largest logit; cross-entropy."""
+    """The class with the largest logit; cross-entropy, in which a class may weigh more than another."""
 
     labels: tuple[str, ...]
+    weights: tuple[float, ...] | None = None
+    """Of the classes in the loss (default: 1 each)."""
     kind: HeadKind = "texts"
 
     @property
@@ -69,7 +73,8 @@ class OneClass:
     def loss(self, logits_UK: torch.Tensor, items: Sequence[Item]) -> torch.Tensor:
         """Cross-entropy."""
         targets = torch.tensor([self.labels.index(item.labels[0]) for item in items], device=logits_UK.device)
-        return F.cross_entropy(logits_UK, targets, reduction="sum")
+        weights = None if self.weights is None else torch.tensor(self.weights, device=logits_UK.device)
+        return F.cross_entropy(logits_UK, targets, weights, reduction="sum")
 
     def answer(self, logits_UK: FloatArray, item: Item) -> Gold:
         """The class."""
@@ -187,10 +192,14 @@ class Choices:
         return tuple(item.choices[index][0] for index in found)
 
 
-def form_of(task: Task, labels: tuple[str, ...], train: Sequence[Item]) -> Form:
-    """The form of answer of a task whose training items are these."""
+def form_of(task: Task, labels: tuple[str, ...], train: Sequence[Item], class_balance: float = 0.0) -> Form:
+    """The form of answer of a task whose training items are these; `class_balance` as in the recipe, of classes."""
     if task.type == "classification":
-        return OneClass(labels)
+        if not class_balance:
+            return OneClass(labels)
+        counts = Counter(item.labels[0] for item in train)
+        weights = class_weights(np.array([counts[label] for label in labels]), class_balance)
+        return OneClass(labels, tuple(weights.tolist()))
     if task.type == "multi-label":
         return LabelSet(labels, needs_one=all(item.labels for item in train))
     if task.type == "similarity":

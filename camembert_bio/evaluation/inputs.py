@@ -50,8 +50,8 @@ class Template:
 
 
 def template_of(tokenizer: Any) -> Template:
-    """What the tokenizer puts around and between the texts of a pair."""
-    encoded = tokenizer("a", "a", return_token_type_ids=True)
+    """What the tokenizer puts around and between the texts of a pair; the type is 0 where its models take none."""
+    encoded = tokenizer("a", "a")
     ids = np.array(encoded["input_ids"], dtype=np.int64)
     owners = encoded.sequence_ids(0)
     first, second = ([place for place, owner in enumerate(owners) if owner == text] for text in (0, 1))
@@ -59,7 +59,7 @@ def template_of(tokenizer: Any) -> Template:
         ids[: first[0]],
         ids[first[-1] + 1 : second[0]],
         ids[second[-1] + 1 :],
-        int(encoded["token_type_ids"][second[0]]),
+        int(encoded["token_type_ids"][second[0]]) if "token_type_ids" in encoded else 0,
     )
 
 

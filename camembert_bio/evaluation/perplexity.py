@@ -83,6 +83,15 @@ def likelihoods(model: ModelFolder, data: TaskData, recipe: Finetune, name: str)
     return Outcome(found, 0, [], time.perf_counter() - started, device_name)
 
 
+def check_head(model: ModelFolder) -> None:
+    """Raise `UserError` for a folder whose masked-LM head or masks are not all there."""
+    if model.tokenizer.mask_token_id is None:
+        raise UserError(f"model {model.name}: its tokenizer has no mask, which perplexity needs; take out the task")
+    load_tokenizer(model.path)
+    with torch.random.fork_rng(devices=[]):
+        load_masked_lm(model)
+
+
 def load_masked_lm(model: ModelFolder) -> Any:
     """The folder's masked language model, fp32. Raises `UserError` when its head is missing or it does not load."""
     try:

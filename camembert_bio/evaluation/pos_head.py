@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from camembert_bio.evaluation.batches import pad
+from camembert_bio.evaluation.class_weights import class_weights
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.evaluation.examples import Encoded, document_tags, encode_documents
 from camembert_bio.evaluation.forward import batch_logits, read_rows
@@ -41,6 +42,9 @@ class PosHead:
         )
         self._labels = _window_labels(self._train, data.labels)
         self.lengths = [len(row) for row in self._labels]
+        learnt = np.concatenate([row[row != IGNORED] for row in self._labels])
+        counts = np.bincount(learnt, minlength=len(data.labels))
+        self._weights_K = torch.from_numpy(class_weights(counts, recipe.class_balance))
 
     def load(self, seed: int) -> Any:
         """The folder's encoder under a new head."""
@@ -51,10 +55,13 @@ class PosHead:
         return float(sum((self._labels[index] != IGNORED).sum() for index in batch))
 
     def loss(self, model: Any, batch: IntArray) -> torch.Tensor:
-        """Cross-entropy, summed over words."""
+        """Cross-entropy, weighted by class, summed over words."""
         labels_BL = torch.from_numpy(pad([self._labels[index] for index in batch], IGNORED)).to(model.device)
         logits_BLK = batch_logits(model, [self._train.windows[index].input_ids for index in batch])
-        return F.cross_entropy(logits_BLK.flatten(0, 1), labels_BL.flatten(), ignore_index=IGNORED, reduction="sum")
+        weights_K = self._weights_K.to(model.device)
+        return F.cross_entropy(
+            logits_BLK.flatten(0, 1), labels_BL.flatten(), weights_K, ignore_index=IGNORED, reduction="sum"
+        )
 
     def validate(self, model: Any) -> float:
         """Share of the words with the right tag."""

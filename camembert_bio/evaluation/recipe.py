@@ -190,7 +190,7 @@ class Finetune:
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.224
     """Share of the steps over which the learning rate rises from 0 (stated); it then falls linearly to 0 (assumed)."""
     batch_size: Annotated[int, Field(gt=0)] = 16
-    """Windows per step (stated), or sub-words: `batch_unit`."""
+    """Windows per step (stated), or sub-words: `batch_unit`. Of texts with one answer: texts, whatever their length."""
     batch_unit: Literal["windows", "sub-words"] = "windows"
     """`sub-words`: a step holds as many windows of like length as fit into `batch_size` sub-words with padding."""
     micro_batch_tokens: Annotated[int, Field(gt=0)] | None = None
@@ -207,7 +207,8 @@ class Finetune:
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rate of a layer over that of the layer above it; the head has the whole one."""
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Weight of a class in the loss: its number of targets to the power of minus this; 1: every class as much."""
+    """Weight of a class in the loss: its number of targets to the power of minus this; 1: every class as much. Of
+    entities, words and classes."""
     evaluate_every: Annotated[int, Field(gt=0)] | Literal["epoch"] = 100
     """Steps between two evaluations on validation (assumed), or `epoch`; the weights of the best one are tested
     (stated)."""

@@ -22,7 +22,7 @@ from camembert_bio import __version__, config, files
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation.claims import alone, claim
 from camembert_bio.evaluation.predictions import RECIPE, RESULT
-from camembert_bio.evaluation.recipe import Finetune, protocol
+from camembert_bio.evaluation.recipe import UNTRAINED, Finetune, protocol
 from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.results import find_runs, problem_of, read_result, seeds_of
 from camembert_bio.evaluation.tasks import TaskData, load_task
@@ -42,6 +42,7 @@ def run_finetune(recipe: Finetune) -> Path | None:
     run. Raises `UserError` with all that is wrong with them and with the output.
     """
     from camembert_bio.evaluation.models import check_tokenizer, open_model
+    from camembert_bio.evaluation.perplexity import check_head
 
     mistakes = Mistakes()
     with mistakes.noted():
@@ -54,6 +55,10 @@ def run_finetune(recipe: Finetune) -> Path | None:
     for name, folder in recipe.models.items():
         with mistakes.noted():
             models.append(open_model(name, folder, recipe.seq_length))
+    if any(data.task.type in UNTRAINED for data in tasks):
+        for model in models:
+            with mistakes.noted():
+                check_head(model)
     for model, data in itertools.product(models, tasks):
         with mistakes.noted():
             check_tokenizer(model, data.name, [*data.train, *data.validation, *data.test])

@@ -35,7 +35,7 @@ class TextHead:
     def __init__(self, model: ModelFolder, data: TaskData, recipe: Finetune):
         self._model = model
         self._data = data
-        self._form = form_of(data.task, data.labels, data.train)
+        self._form = form_of(data.task, data.labels, data.train, recipe.class_balance)
         self._template = template_of(model.tokenizer)
         self._window = (recipe.seq_length, recipe.window_overlap)
         self._train, self._validation, self._test = map(self._encode, (data.train, data.validation, data.test))
@@ -54,7 +54,7 @@ class TextHead:
         """Summed over the targets."""
         units = [rows for index in batch for rows in self._train[index]]
         rows = [row for each in units for row in each]
-        logits_RK = batch_logits(model, *self._arrays(rows))
+        logits_RK = batch_logits(model, *self._arrays(model, rows))
         logits_UK = _pooled(logits_RK, [len(each) for each in units])
         return self._form.loss(logits_UK, [self._data.train[index] for index in batch])
 
@@ -70,7 +70,7 @@ class TextHead:
 
     def _answers(self, model: Any, items: Sequence[Item], encoded: list[Units]) -> list[AnyRow]:
         rows = [row for units in encoded for each in units for row in each]
-        found = iter(read_rows(model, *self._arrays(rows), reduce=lambda logits: logits))
+        found = iter(read_rows(model, *self._arrays(model, rows), reduce=lambda logits: logits))
         answers = []
         for units, item in zip(encoded, items, strict=True):
             pooled = [np.mean([next(found) for _ in each], axis=0, dtype=np.float64) for each in units]
@@ -83,9 +83,10 @@ class TextHead:
             for item in items
         ]
 
-    def _arrays(self, rows: Sequence[Row]) -> tuple[list[IntArray], list[IntArray] | None, bool]:
-        """Ids; types, for a tokenizer that tells a second text apart; whether a row is a choice."""
-        types = [row.token_types for row in rows] if self._template.second_type else None
+    def _arrays(self, model: Any, rows: Sequence[Row]) -> tuple[list[IntArray], list[IntArray] | None, bool]:
+        """Ids; types, where tokenizer and model tell a second text apart; whether a row is a choice."""
+        num_types = getattr(model.config, "type_vocab_size", 0)
+        types = [row.token_types for row in rows] if 0 < self._template.second_type < num_types else None
         return [row.input_ids for row in rows], types, self._form.kind == "choices"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from families import write_model, write_tokenizer
 
 from camembert_bio import config
@@ -14,8 +15,11 @@ from camembert_bio.evaluation.ceiling import perfect_spans
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.evaluation.examples import encode_documents
 from camembert_bio.evaluation.finetune import finetune
-from camembert_bio.evaluation.models import check_tokenizer, open_model
-from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.forward import read_rows
+from camembert_bio.evaluation.inputs import template_of, text_rows
+from camembert_bio.evaluation.models import check_tokenizer, load_headed, open_model
+from camembert_bio.evaluation.perplexity import likelihoods, load_masked_lm
+from camembert_bio.evaluation.recipe import Finetune, Task
 from camembert_bio.evaluation.tagging import Parts, TaggingHead
 from camembert_bio.evaluation.tasks import load_task
 
@@ -47,6 +51,62 @@ def test_a_published_folder_is_opened_aligned_and_trained(folder, recipe_values)
     found, ledger = perfect_spans(parts.test, "flat-outermost", (data.labels,))
     assert [set(spans) for spans in found] == [set(document.spans) for document in data.test]
     assert ledger["gold"] > 20 and sum(ledger.values()) == ledger["gold"]
+
+
+@pytest.mark.parametrize("kind", ["texts", "choices"])
+def test_a_pair_is_read_as_transformers_reads_it(folder, kind):
+    model = open_model("tiny", str(folder), 64)
+    template = template_of(model.tokenizer)
+    first, second = "L'aspirine soulage", "la migraine du patient."
+    (row,) = text_rows((first, second), model.tokenizer, template, 64, 16)
+    (alone,) = text_rows((first,), model.tokenizer, template, 64, 16)
+    theirs = model.tokenizer(first, second, return_tensors="pt")
+    assert row.input_ids.tolist() == theirs["input_ids"][0].tolist()
+    assert alone.input_ids.tolist() == model.tokenizer(first)["input_ids"]
+    assert row.token_types.tolist() == theirs.get("token_type_ids", torch.zeros(1, len(row.input_ids)))[0].tolist()
+    headed = load_headed(model, kind, 0, ["x", "y"][: 2 if kind == "texts" else 1])
+    types = [row.token_types, alone.token_types] if template.second_type else None
+    ours, _ = read_rows(headed, [row.input_ids, alone.input_ids], types, kind == "choices", reduce=torch.Tensor.cpu)
+    with torch.inference_mode():
+        inputs = {name: value[:, None] if kind == "choices" else value for name, value in theirs.items()}
+        expected = headed.eval()(**inputs).logits[0]
+    assert torch.allclose(torch.from_numpy(ours), expected, atol=1e-5)
+
+
+def test_a_text_head_is_drawn_from_its_seed_alone(folder):
+    model = open_model("tiny", str(folder), 64)
+    states = []
+    for seed, noise in ((1, 5), (1, 6), (2, 6)):
+        torch.manual_seed(noise)
+        states.append(load_headed(model, "texts", seed, ["x", "y"], bias=0.5).state_dict())
+    first, again, other = states
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    drawn = {name for name, value in first.items() if not torch.equal(value, other[name])}
+    assert any(name.startswith("classifier.") for name in drawn)
+    assert all(name.startswith(("classifier.", "bert.pooler.")) for name in drawn)
+
+
+def test_pseudo_perplexity_is_that_of_one_pass_a_sub_word(folder):
+    model = open_model("tiny", str(folder), 64)
+    path = folder / "texts.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text}) for text in TEXTS[:2]))
+    data = load_task(Task("t", "jsonl", "pseudo-perplexity", test=path))
+    recipe = Finetune(folder, {"tiny": str(folder)}, (data.task,), seq_length=64, window_overlap=16)
+    row, _ = likelihoods(model, data, recipe, "tiny").predictions
+    encoder = load_masked_lm(model).eval()
+    ids = model.tokenizer(TEXTS[0], return_tensors="pt")["input_ids"]
+    total = num_tokens = 0
+    with torch.inference_mode():
+        for place in range(1, ids.shape[1] - 1):
+            if int(ids[0, place]) in model.tokenizer.all_special_ids:
+                continue
+            masked = ids.clone()
+            masked[0, place] = model.tokenizer.mask_token_id
+            logits = encoder(input_ids=masked, attention_mask=torch.ones_like(masked)).logits[0, place]
+            total -= logits.log_softmax(-1)[ids[0, place]].item()
+            num_tokens += 1
+    assert (row.num_tokens, row.num_words) == (num_tokens, len(TEXTS[0].split()))
+    assert row.nll == pytest.approx(total, rel=1e-4)
 
 
 def test_an_unknown_word_is_seen_and_counted_unknown(folder):

@@ -4,7 +4,8 @@ import pytest
 
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.documents import Span
-from camembert_bio.evaluation.predictions import Row, read_saved, score, scores, write_predictions
+from camembert_bio.evaluation.measures import Labelled, Likelihood, Rated, scores_of
+from camembert_bio.evaluation.predictions import Row, read_saved, score, scores, write_answers, write_predictions
 
 WHOLE = Span(((0, 8),), "CHEM")
 NESTED = Span(((0, 3),), "CHEM")
@@ -160,3 +161,39 @@ def test_an_id_with_a_line_end_of_its_own(tmp_path, name):
     write_predictions(tmp_path, "some-id", [Row(name, gold=(WHOLE,), pred=[WHOLE], perfect=[WHOLE])])
     (row,) = read_saved(tmp_path).rows
     assert row.document == name
+
+
+ANSWERS = {
+    "pos": Labelled("a", ("X", "Y"), ("X", "")),
+    "multi-label": Labelled("a", (), ("x", "y")),
+    "similarity": Rated("a", 0.5, 4.25),
+    "pseudo-perplexity": Likelihood("a", 12.5, 4, 3),
+}
+
+
+@pytest.mark.parametrize("task_type", ANSWERS)
+def test_answers_there_and_back(tmp_path, task_type):
+    row = ANSWERS[task_type]
+    write_answers(tmp_path, "some-id", task_type, (0.0, 5.0), [row])
+    saved = read_saved(tmp_path)
+    assert (saved.id, saved.type, saved.scale, saved.rows) == ("some-id", task_type, (0.0, 5.0), [row])
+    assert score(tmp_path) == scores_of(task_type, [row], (0.0, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("task_type", "record", "line"),
+    [
+        ("pos", {"id": "a", "gold": ["X", "Y"], "pred": ["X"]}, 2),
+        ("pos", {"id": "a", "gold": ["X"], "pred": "X"}, 2),
+        ("classification", {"id": "a", "gold": ["x"], "pred": [1]}, 2),
+        ("similarity", {"id": "a", "gold": 1.0, "pred": None}, 2),
+        ("similarity", {"id": "a", "gold": ["x"], "pred": ["x"]}, 2),
+        ("perplexity", {"id": "a", "nll": 1.0, "num_tokens": 2.5, "num_words": 1}, 2),
+        ("anything", {"id": "a", "gold": ["x"], "pred": ["x"]}, 1),
+    ],
+)
+def test_answers_of_another_form_are_named_by_line(tmp_path, task_type, record, line):
+    header = {"id": "some-id", "num_documents": 1, "type": task_type, "scale": [0.0, 5.0]}
+    (tmp_path / "predictions.jsonl").write_text(json.dumps(header) + "\n" + json.dumps(record) + "\n")
+    with pytest.raises(UserError, match=rf"predictions\.jsonl, line {line} (is not|does not say)"):
+        read_saved(tmp_path)

@@ -1,10 +1,13 @@
 """One grid of a tiny model over every type of task: run, resumed, scored again, reported."""
 
 import json
+import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from camembert_bio import config
+from camembert_bio.errors import UserError
 from camembert_bio.evaluation.measures import MEASURES, ratios
 from camembert_bio.evaluation.predictions import read_saved, score
 from camembert_bio.evaluation.recipe import Finetune
@@ -18,9 +21,8 @@ ONCE = ("perplexity", "pseudo-perplexity")
 
 
 def texts():
-    """The texts of each part, no text twice, and the entities of each."""
-    documents = [found for found in dict(make_documents(90, seed=7)).items()]
-    places = iter(documents)
+    """Documents of each part, no text twice."""
+    places = iter(dict(make_documents(90, seed=7)).items())
     return {part: [next(places) for _ in range(size)] for part, size in SIZES.items()}
 
 
@@ -94,3 +96,15 @@ def test_every_type_in_one_grid(values):
     described = inspect(values["output"])
     assert (described["runs_done"], described["runs_asked"], described["unverified"]) == (14, 14, [])
     assert {table["task"] for table in described["scores"]} == set(MEASURES)
+
+
+def test_what_perplexity_needs_is_told_before_the_first_run(values, model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "headless")
+    weights = load_file(tmp_path / "headless/model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("lm_head.dense")}
+    save_file(kept, tmp_path / "headless/model.safetensors", metadata={"format": "pt"})
+    task = next(task for task in values["tasks"] if task["name"] == "perplexity")
+    changes = {"tasks": [task], "models": {"none": str(tmp_path / "headless")}, "output": tmp_path / "out"}
+    with pytest.raises(UserError, match=r"model none: .* lacks weights of its masked-LM head \(lm_head\.dense"):
+        run_finetune(config.build(Finetune, values | changes))
+    assert not (tmp_path / "out").exists()
