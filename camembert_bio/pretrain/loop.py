@@ -64,7 +64,7 @@ def train(run: Run, metrics: Metrics | None) -> int:
             agreed = _agree(run, micro_batches)
         if agreed.stop or agreed.save:
             _save(run, metrics)
-            run.requests.done()
+            run.requests.done(agreed.stop, agreed.save)
         if agreed.stop:
             return EXIT_RESUMABLE
         seen.count(micro_batches)
@@ -171,7 +171,7 @@ def _save(run: Run, metrics: Metrics | None) -> None:
 def _finish(run: Run, code: int) -> None:
     """Tell how a start of the run ended, once its last checkpoint is written. Collective."""
     if ranks.is_main():
-        run.requests.done()
+        run.requests.done(stop=True, save=True)
         run_folder.event(run.folder, "done" if code == EXIT_DONE else "stopped", step=run.step)
     if code == EXIT_DONE:
         logger.info("done: %d steps in %s; export with: camembert-bio export %s OUT", run.step, run.folder, run.folder)

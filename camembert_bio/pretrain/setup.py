@@ -80,20 +80,16 @@ def set_up(recipe: Pretrain, requests: StopRequests) -> Run:
     begun = ranks.broadcast(run_folder.has_begun(recipe.output))
     ready = _examine(recipe, begun)
     with ranks.shared_errors():
-        # After every check: a refusal leaves nothing behind.
         handle = run_folder.take(recipe.output, begun) if ranks.is_main() else None
+        requests.watch()
     found = checkpoint.choose(recipe.output) if begun else ranks.broadcast(ready.branch)
     with ranks.shared_errors():
         before = _before(recipe, ready, found, begun)
         loaders, heldout = _loaders(recipe, ready, before), _heldout(recipe, ready)
         if found is not None:
             checkpoint.load_into(ready.encoder, checkpoint.read_model(found))
-    costs = model_flops(ready.encoder.config)
     parameters = encoders.num_parameters(ready.encoder)  # before ZeRO 3 cuts them into pieces
     engine = Engine(recipe, ready.encoder)
-    saver = Saver(recipe.output, recipe.checkpoint.keep)
-    requests.watch()
-    provenance = _provenance(recipe, ready)
     run = Run(
         recipe=recipe,
         folder=recipe.output,
@@ -102,12 +98,12 @@ def set_up(recipe: Pretrain, requests: StopRequests) -> Run:
         loaders=loaders,
         heldout=heldout,
         prompts=ready.prompts,
-        costs=costs,
+        costs=model_flops(ready.encoder.config),
         peak_flops=_peak_flops(recipe, engine.device),
         engine=engine,
-        saver=saver,
+        saver=Saver(recipe.output, recipe.checkpoint.keep),
         requests=requests,
-        provenance=provenance,
+        provenance=_provenance(recipe, ready),
         lock=handle,
     )
     if found is not None:

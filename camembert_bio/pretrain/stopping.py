@@ -30,15 +30,14 @@ class StopRequests:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._stop = False
-        self._parent = os.getppid()
+        # Started by hand, a run may outlive its shell; started by a launcher, it must not outlive that.
+        self._launcher = os.getppid() if "RANK" in os.environ else None
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     def watch(self) -> None:
-        """Remove what an earlier start was asked; from now on `poll` sees new files."""
-        if ranks.is_main():
-            for name in (STOP_FILE, SAVE_FILE):
-                (self._run / name).unlink(missing_ok=True)
+        """Remove what an earlier start was asked; what comes from now on counts."""
+        self.done(stop=True, save=True)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._stop = True
@@ -47,14 +46,15 @@ class StopRequests:
 
     def poll(self) -> tuple[bool, bool]:
         """(stop, save) as this rank sees them now; rank 0 alone reads the files."""
-        orphaned = os.getppid() != self._parent
+        orphaned = self._launcher is not None and os.getppid() != self._launcher
         if not ranks.is_main():
             return self._stop or orphaned, False
         stop = self._stop or orphaned or (self._run / STOP_FILE).exists()
         return stop, (self._run / SAVE_FILE).exists()
 
-    def done(self) -> None:
-        """Remove the request files once they were honoured. Rank 0 acts."""
+    def done(self, stop: bool, save: bool) -> None:
+        """Remove the files of requests that were honoured; what was asked meanwhile stays. Rank 0 acts."""
         if ranks.is_main():
-            for name in (STOP_FILE, SAVE_FILE):
-                (self._run / name).unlink(missing_ok=True)
+            for name, honoured in ((STOP_FILE, stop), (SAVE_FILE, save)):
+                if honoured:
+                    (self._run / name).unlink(missing_ok=True)
