@@ -14,6 +14,9 @@ VERSION = next(
 # Corpora at https:// and s3://; `hf://` needs huggingface_hub alone, which transformers brings.
 REMOTE = ["aiohttp>=3.9", "s3fs>=2024.2"]
 
+# Hyperparameters: `camembert-bio search`.
+SEARCH = ["optuna>=4.2"]
+
 setup(
     name="camembert-bio",
     version=VERSION,
@@ -52,8 +55,10 @@ setup(
     ],
     extras_require={
         "remote": REMOTE,
+        "search": SEARCH,
         "dev": [
             *REMOTE,
+            *SEARCH,
             "moto[s3]>=5",  # with Flask: an S3 on the loopback interface
             "flask>=3",
             "flask-cors>=5",

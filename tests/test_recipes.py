@@ -10,14 +10,17 @@ from transformers import CamembertConfig
 from camembert_bio import config
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.data.order import accumulation_steps
-from camembert_bio.evaluation.recipe import Finetune, paper_protocol, protocol
+from camembert_bio.evaluation.recipe import STATED, Finetune, Search, paper_protocol, protocol
+from camembert_bio.evaluation.tasks import load_task
 from camembert_bio.model.flops import model_flops
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.schedule import num_steps, num_tokens, phases
 
-SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune}
+SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune, "search": Search}
 SHIPPED = sorted(Path(str(resources.files("camembert_bio") / "recipes")).glob("*.yaml"))
 PUBLISHED = "camembert_bio_2024"
+PROTOCOLS = ("paper", "audited")
+SHARED = Path(__file__).parents[2] / "shared/data"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -74,7 +77,7 @@ def flops_of(recipe: Pretrain) -> float:
     return total
 
 
-@pytest.mark.parametrize("name", [path.stem for path in SHIPPED if path.stem != "demo"])
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED if path.stem not in ("demo", *PROTOCOLS)])
 def test_what_each_recipe_says_it_costs_is_what_is_counted(name):
     recipe = config.load_recipe(name, "pretrain", SECTIONS)
     comment = re.sub(r"\n# ", " ", config.find_recipe(name).read_text(encoding="utf-8").split("pretrain:\n")[0])
@@ -89,6 +92,59 @@ def test_what_each_recipe_says_it_costs_is_what_is_counted(name):
     for hours, tflops in spoken:
         seconds = flops_of(recipe) / (tflops * 1e12 * float(mfu[1] if mfu else 1))
         assert hours == round(seconds / 3600), (hours, seconds / 3600)
+
+
+def test_paper_is_the_published_protocol_and_says_of_each_value_whether_it_is_stated():
+    recipe = config.load_recipe("paper", "finetune", SECTIONS)
+    assert protocol(recipe) == paper_protocol()
+    assert {task.name: task.split for task in recipe.tasks} == {
+        "EMEA": "quaero-emea",
+        "MEDLINE": "quaero-medline",
+        "E3C": "e3c-paper",
+    }
+    text = config.find_recipe("paper").read_text(encoding="utf-8").split("  seeds:")[1]
+    for line in ("seeds:" + text).splitlines():
+        assert re.search(r"# (stated|assumed)", line), line
+        name = line.split(":")[0].strip()
+        assert name in STATED or "assumed" in line, line
+
+
+def test_audited_counts_all_gold_and_takes_the_splits_without_leaks():
+    recipe = config.load_recipe("audited", "finetune", SECTIONS)
+    assert (recipe.protocol, recipe.policy) == ("audited", "per-label")
+    assert {task.split for task in recipe.tasks} == {"quaero-emea", "quaero-medline-audited", "e3c-audited"}
+    paper = config.load_recipe("paper", "finetune", SECTIONS)
+    changed = {name for name, value in protocol(recipe).items() if protocol(paper).get(name) != value}
+    assert changed == {"protocol", "policy", "micro_batch_tokens"}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the corpora in {SHARED}")
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_corpora_are_read_as_the_protocols_ask(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/e3c").symlink_to(SHARED / "e3c-fr")
+    Path("data/quaero").symlink_to(SHARED / "quaero-brat")
+    counts = {}
+    for task in config.load_recipe(name, "finetune", SECTIONS).tasks:
+        data = load_task(task)
+        counts[data.name] = (len(data.train), len(data.validation), len(data.test))
+    medline, e3c = {"paper": ((833, 832, 833), (151, 17, 81)), "audited": ((830, 828, 833), (150, 18, 45))}[name]
+    assert counts == {"EMEA": (11, 12, 15), "MEDLINE": medline, "E3C": e3c}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_a_protocol_says_it_costs_is_what_is_counted(name):
+    recipe = config.load_recipe(name, "finetune", SECTIONS)
+    windows = recipe.batch_size * recipe.max_steps
+    flops = windows * model_flops(CamembertConfig(vocab_size=32005)).training([recipe.seq_length], 0, False)
+    num_runs = len(recipe.tasks) * len(recipe.models) * len(recipe.seeds)
+    told = re.search(
+        r"Cost: (\d+) runs, each at most (\S+) FLOP .* (\d+) GPU-hours on a", config.find_recipe(name).read_text()
+    )
+    assert int(told[1]) == num_runs
+    assert float(told[2]) == pytest.approx(flops, rel=0.03)
+    assert int(told[3]) == round(num_runs * flops / 15.7e12 / 0.4 / 3600)
 
 
 def test_the_faster_recipes_have_the_published_number_of_tokens():

@@ -45,8 +45,11 @@ def epoch_batches(lengths: Sequence[int], size: int, unit: BatchUnit, seed: int,
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
     sizes = np.asarray(lengths)
-    filled = np.arange(len(order)) if unit == "windows" else np.cumsum(sizes[order]) - sizes[order]
-    bucket = filled // (size * _BATCHES_PER_BUCKET)
+    amounts = np.ones_like(order) if unit == "windows" else sizes[order]
+    before, total = np.cumsum(amounts) - amounts, amounts.sum()
+    # Buckets of equal size: a small last one would be padded much.
+    num_buckets = max(1, round(total / (size * _BATCHES_PER_BUCKET)))
+    bucket = before * num_buckets // total
     batches: list[IntArray] = []
     for members in np.split(order, np.flatnonzero(np.diff(bucket)) + 1):
         ordered = members[np.argsort(sizes[members], kind="stable")]

@@ -252,6 +252,57 @@ class Finetune:
             raise ValueError(f"protocol audited allows no leak, and {', '.join(leaky)} gives allowed_leaks; remove it")
 
 
+@config.strict_fields
+@dataclass(frozen=True)
+class Space:
+    """The values of an option that a search may try: a range, or choices."""
+
+    low: float | None = None
+    """Smallest value."""
+    high: float | None = None
+    """Largest value."""
+    log: bool = False
+    """Whether values are drawn evenly by their logarithm."""
+    choices: Annotated[tuple[int | float | str | None, ...], Field(min_length=1)] | None = None
+    """The values, in the place of a range."""
+
+    def __post_init__(self) -> None:
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.log:
+                raise ValueError("choices stand in the place of low, high and log; give one of the two")
+        elif self.low is None or self.high is None or self.low >= self.high:
+            raise ValueError(f"give low and high, low below high, or choices; found low {self.low}, high {self.high}")
+        elif self.log and self.low <= 0:
+            raise ValueError(f"log needs low above 0, found {self.low}")
+
+
+@config.strict_fields
+@dataclass(frozen=True)
+class Search:
+    """Which values of the section `finetune` suit its models and tasks, by their score on validation."""
+
+    output: Path
+    """Folder of the search: `search.json`, `recipe.yaml` with the best values, `search.journal` of all trials."""
+    space: Annotated[dict[str, Space], Field(min_length=1)]
+    """Option of `finetune` -> the values to try."""
+    trials: Annotated[int, Field(gt=0)] = 40
+    """Settings that are tried. A search of fewer goes on where it ended."""
+    seeds: Annotated[tuple[_Seed, ...], Field(min_length=1)] = (0,)
+    """Fine-tuning runs of a trial, for each model and task; its score is the mean over all of them."""
+    seed: _Seed = 0
+    """Of the sampler, which is a tree-structured Parzen estimator."""
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.space) - set(SEARCHABLE)):
+            raise ValueError(f"space: {', '.join(unknown)} cannot be searched; options are {', '.join(SEARCHABLE)}")
+
+
+SEARCHABLE = (
+    *("learning_rate", "warmup_ratio", "batch_size", "max_steps", "weight_decay", "max_grad_norm"),
+    *("layer_decay", "class_balance", "precision", "micro_batch_tokens"),
+)
+"""Options that change how a model is fine-tuned, and not what is asked of it."""
+
 _NOT_PROTOCOL = ("output", "models", "tasks", "seeds", "search_trials")
 _BEYOND_PAPER = (
     *("protocol", "batch_unit", "micro_batch_tokens", "precision", "layer_decay", "class_balance", "patience"),

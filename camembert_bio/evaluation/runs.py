@@ -22,9 +22,10 @@ from camembert_bio import __version__, config, files
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation.claims import alone, claim
 from camembert_bio.evaluation.predictions import RECIPE, RESULT
-from camembert_bio.evaluation.recipe import UNTRAINED, Finetune, protocol
+from camembert_bio.evaluation.recipe import UNTRAINED, Finetune, Task, protocol
 from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.results import find_runs, problem_of, read_result, seeds_of
+from camembert_bio.evaluation.splits import find_split
 from camembert_bio.evaluation.tasks import TaskData, load_task
 
 if TYPE_CHECKING:
@@ -41,27 +42,10 @@ def run_finetune(recipe: Finetune) -> Path | None:
     report is of the runs that are done, None when there is none. Every task and model folder is read before the first
     run. Raises `UserError` with all that is wrong with them and with the output.
     """
-    from camembert_bio.evaluation.models import check_tokenizer, open_model
-    from camembert_bio.evaluation.perplexity import check_head
-
     mistakes = Mistakes()
     with mistakes.noted():
         _check_output(recipe.output)
-    tasks: list[TaskData] = []
-    models: list[ModelFolder] = []
-    for task in recipe.tasks:
-        with mistakes.noted():
-            tasks.append(load_task(task))
-    for name, folder in recipe.models.items():
-        with mistakes.noted():
-            models.append(open_model(name, folder, recipe.seq_length))
-    if any(data.task.type in UNTRAINED for data in tasks):
-        for model in models:
-            with mistakes.noted():
-                check_head(model)
-    for model, data in itertools.product(models, tasks):
-        with mistakes.noted():
-            check_tokenizer(model, data.name, [*data.train, *data.validation, *data.test])
+    tasks, models = open_grid(recipe, mistakes)
     mistakes.raise_any("finetune cannot start:")
     # Not write_json, which sorts keys: the report keeps the order of the models.
     files.write_atomic(recipe.output / RECIPE, json.dumps(config.to_dict(recipe), indent=2) + "\n")
@@ -73,6 +57,31 @@ def run_finetune(recipe: Finetune) -> Path | None:
         logger.info("%d runs are being done by other processes, which will report them", num_left)
     with alone(recipe.output):
         return write_report(recipe.output)["report"] if find_runs(recipe.output) else None
+
+
+def open_grid(recipe: Finetune, mistakes: Mistakes) -> tuple[list[TaskData], list[ModelFolder]]:
+    """Every task and model of a recipe, read and checked; what is wrong with them is noted."""
+    from camembert_bio.evaluation.models import check_tokenizer, open_model
+    from camembert_bio.evaluation.perplexity import check_head
+
+    tasks: list[TaskData] = []
+    models: list[ModelFolder] = []
+    for task in recipe.tasks:
+        with mistakes.noted():
+            if recipe.protocol == "audited":
+                _check_split(task)
+            tasks.append(load_task(task))
+    for name, folder in recipe.models.items():
+        with mistakes.noted():
+            models.append(open_model(name, folder, recipe.seq_length))
+    if any(data.task.type in UNTRAINED for data in tasks):
+        for model in models:
+            with mistakes.noted():
+                check_head(model)
+    for model, data in itertools.product(models, tasks):
+        with mistakes.noted():
+            check_tokenizer(model, data.name, [*data.train, *data.validation, *data.test])
+    return tasks, models
 
 
 def run_id(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> str:
@@ -107,6 +116,12 @@ def _check_output(output: Path) -> None:
         return
     if any(not path.name.startswith(".tmp-") for path in output.iterdir()):  # files.write_atomic, killed
         raise UserError(f"output {output} holds other files and no {RECIPE}; give a new or empty folder")
+
+
+def _check_split(task: Task) -> None:
+    """Raise `UserError` for a split that says itself that it leaks."""
+    if task.split is not None and task.path is not None and find_split(task.split, task.format, task.path).leaks:
+        raise UserError(f"task {task.name}: split {task.split} leaks, and protocol audited allows none; take another")
 
 
 def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> tuple[int, int]:

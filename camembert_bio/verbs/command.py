@@ -12,10 +12,16 @@ from camembert_bio import config
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.errors import EXIT_DONE
 from camembert_bio.evaluation.probe_recipe import Probe
-from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.recipe import Finetune, Search
 from camembert_bio.pretrain.recipe import Pretrain
 
-SECTIONS: dict[str, type] = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune, "probe": Probe}
+SECTIONS: dict[str, type] = {
+    "prepare": Prepare,
+    "pretrain": Pretrain,
+    "finetune": Finetune,
+    "search": Search,
+    "probe": Probe,
+}
 """The sections of a recipe."""
 RECIPE_HELP = "YAML file, or the name of a shipped recipe (demo, camembert_bio_2024, camembert_bio_fast, ...)"
 

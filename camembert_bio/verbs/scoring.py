@@ -21,6 +21,8 @@ def add(verbs: Any) -> None:
     corpora.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="count sub-words; ceilings at length 512")
     text = "fine-tune and score model folders over seeds; skips finished runs"
     declare_recipe(verbs, "finetune", "finetune", _finetune, text)
+    text = "find values of the section finetune by their score on validation; goes on where it ended"
+    declare_recipe(verbs, "search", "search", _search, text)
     score = declare(verbs, "score", _score, "recompute every score from saved predictions")
     score.add_argument("path", type=Path, metavar="RESULTS", help="output folder of finetune, or one run in it")
     report = declare(verbs, "report", _report, "compare the models of a finetune output folder: page, tables, tests")
@@ -59,6 +61,17 @@ def _finetune(options: argparse.Namespace) -> int:
     if report is None:
         return answer(options, {"report": None}, "other processes do every run; they will write the report")
     return _answer_report(options, report)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from camembert_bio.evaluation.search import RECIPE, run_search
+
+    search = load(options)
+    found = run_search(search, config.load_recipe(options.recipe, "finetune", SECTIONS))
+    best = found["best"]
+    lines = [f"best of {found['trials']} trials ({found['diverged']} diverged): {best['validation']:.4f} on validation"]
+    lines += [f"  {name}: {value}" for name, value in best["values"].items()]
+    return answer(options, found, "\n".join([*lines, f"recipe: {search.output / RECIPE}"]))
 
 
 def _score(options: argparse.Namespace) -> int:

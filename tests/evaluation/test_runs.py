@@ -220,3 +220,12 @@ def test_what_the_command_line_imports_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_audited_refuses_a_split_that_leaks(recipe_values, tmp_path):
+    (tmp_path / "texts").mkdir()
+    split = {"description": "mine", "train": {}, "validation": {}, "test": {}, "leaks": ["all of it"]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    task = {"name": "drugs", "format": "brat", "path": tmp_path / "texts", "split": str(tmp_path / "split.json")}
+    with pytest.raises(UserError, match=r"task drugs: split .*split\.json leaks, and protocol audited allows none"):
+        run(recipe_values, tasks=[task], protocol="audited", policy="per-label")
