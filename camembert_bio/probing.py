@@ -58,11 +58,9 @@ def read(run: Path, wanted: Probe) -> dict[int, dict[str, float]]:
     found = {}
     for folder in sorted((run / PROBE).glob("step-*")):
         if _is_done(folder, wanted.of(folder, {folder.name: ""})):
-            sections = compare(folder).sections
+            tasks = [task for section in compare(folder).sections for task in section.tasks]
             found[int(folder.name.removeprefix("step-"))] = {
-                task.name: task.entries[folder.name].measures[section.measure].mean
-                for section in sections
-                for task in section.tasks
+                task.name: score.mean for task in tasks if (score := task.score(folder.name))
             }
     return found
 

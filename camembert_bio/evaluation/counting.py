@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +52,6 @@ class DocumentCounts:
             "iob2_f1": (2 * tags_found, predicted + tags_gold),
         }
         return Ratios(*parts[measure])
-
-    def of_seeds(self, places: Sequence[int]) -> DocumentCounts:
-        """The same of some of the seeds, by their place."""
-        return replace(self, **{name: getattr(self, name)[list(places)] for name in _CELLS})
 
 
 def count_documents(runs: Sequence[Sequence[Row]]) -> DocumentCounts:

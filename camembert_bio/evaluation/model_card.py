@@ -6,10 +6,22 @@ from typing import Any
 
 from camembert_bio.errors import UserError, nearest
 from camembert_bio.evaluation import wording
-from camembert_bio.evaluation.comparison import MEASURES, Entry, Report, Section, TaskTable
+from camembert_bio.evaluation.comparison import Report, Section, TaskTable
+from camembert_bio.evaluation.entries import Entry, Estimate
+from camembert_bio.evaluation.recipe import TaskType
 from camembert_bio.evaluation.report_markdown import escape, table
 
-_CARD_MEASURES = ("f1", "precision", "recall", "iob2_f1")
+_HUB_TASKS: dict[TaskType, tuple[str, str]] = {
+    "ner": ("token-classification", "Entity recognition"),
+    "pos": ("token-classification", "Part-of-speech tagging"),
+    "classification": ("text-classification", "Classification"),
+    "multi-label": ("text-classification", "Multi-label classification"),
+    "similarity": ("sentence-similarity", "Similarity"),
+    "multiple-choice": ("multiple-choice", "Multiple choice"),
+    "perplexity": ("fill-mask", "Perplexity"),
+    "pseudo-perplexity": ("fill-mask", "Pseudo-perplexity"),
+}
+"""What the hub calls a type of task, and its name."""
 
 
 def card(report: Report, model: str) -> str:
@@ -48,44 +60,43 @@ def _front_matter(sections: list[Section], model: str) -> str:
 
 
 def _results(section: Section, task: TaskTable, entry: Entry) -> list[dict[str, Any]]:
-    """The fields of an `EvalResult` for each measure."""
+    """The fields of an `EvalResult` for each score."""
+    kind, words = _HUB_TASKS[task.first.type]
     return [
         {
-            "task_type": "token-classification",
-            "task_name": "Entity recognition",
+            "task_type": kind,
+            "task_name": words,
             "dataset_type": task.first.task.lower(),
             "dataset_name": task.name,
             "dataset_split": "test",
             "dataset_revision": task.first.data_sha256,
-            "metric_type": measure.removeprefix("iob2_"),
-            "metric_name": f"{MEASURES[measure]} (protocol {section.name}, mean of {len(entry.runs)} seeds)",
-            "metric_value": round(entry.measures[measure].mean, 4),
+            "metric_type": name.removeprefix("iob2_"),
+            "metric_name": f"{task.titles[name]} (protocol {section.name}, mean of {len(entry.runs)} seeds)",
+            "metric_value": round(found.mean, 4),
         }
-        for measure in _CARD_MEASURES
+        for name, found in _scores(entry).items()
     ]
+
+
+def _scores(entry: Entry) -> dict[str, Estimate]:
+    """Of entities those with an interval; of other tasks all."""
+    return dict(entry.measures) if entry.entities else {**entry.measures, **entry.figures}
 
 
 def _section(section: Section, model: str) -> str:
     rows = []
     for task in section.tasks:
-        if (entry := task.entries.get(model)) is not None:
-            cells = [wording.estimate(entry.measures[name]) for name in _CARD_MEASURES]
-            interval = wording.bounds(entry.measures[section.measure].interval)
-            rows.append([task.name, *cells, interval, wording.percent(entry.ceiling), str(len(entry.runs))])
-    head = (
-        "task",
-        *(MEASURES[name] for name in _CARD_MEASURES),
-        f"{MEASURES[section.measure]}, 95 %",
-        wording.CEILING,
-        "seeds",
-    )
-    return "\n\n".join(
-        [
-            f"## Entity recognition, protocol {escape(section.name)}",
-            table(head, rows),
-            "Mean ± standard deviation over seeds, in points; the interval is over documents and seeds; the ceiling is "
-            "the F1 of a perfect tagger.",
-            wording.protocol_line(section),
-            wording.DECODING,
-        ]
-    )
+        if (entry := task.entries.get(model)) is None:
+            continue
+        for name, found in _scores(entry).items():
+            cells = [wording.estimate(found, task.measure), wording.bounds(found.interval, task.measure)]
+            ceiling = wording.percent(entry.entities.ceiling) if entry.entities and name == "f1" else ""
+            rows.append([task.name, task.titles[name], *cells, ceiling, str(len(entry.runs))])
+    notes = [
+        "Mean ± standard deviation over seeds, in points where a score is a share; the interval is over documents and "
+        "seeds; the ceiling is the F1 of a perfect tagger.",
+        wording.protocol_line(section),
+        *([wording.DECODING] if section.has_entities else []),
+    ]
+    head = ("task", "score", "mean", "95 %", "ceiling", "seeds")
+    return "\n\n".join([f"## Protocol {escape(section.name)}", table(head, rows), *notes])

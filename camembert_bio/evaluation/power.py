@@ -19,6 +19,8 @@ MAX_SEEDS = 1000
 
 _ONE_SIDED = 5.0  # the other tail is below 4e-9 there, and scipy 1.17 gives NaN for it further out
 
+_CERTAIN = 10.0  # then a smaller t needs a standard error ten times too large: below 1e-20; scipy gives NaN further out
+
 
 def power(spread: Spread, effect: float, level: float = LEVEL) -> float:
     """The chance that a two-sided test tells a true difference of `effect`, in the unit of the scores.
@@ -29,6 +31,8 @@ def power(spread: Spread, effect: float, level: float = LEVEL) -> float:
         return 1.0 if effect else 0.0
     bound = spread.reach(level)
     shift = abs(effect) / spread.standard_error
+    if shift > _CERTAIN * bound:
+        return 1.0
     wrong_way = stats.nct.cdf(-bound, spread.df, shift) if shift < _ONE_SIDED else 0.0
     return float(stats.nct.sf(bound, spread.df, shift) + wrong_way)
 

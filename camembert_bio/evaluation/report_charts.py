@@ -10,7 +10,8 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from html import escape
 
-from camembert_bio.evaluation.comparison import Entry, Estimate, Section, TaskTable
+from camembert_bio.evaluation.comparison import Section, TaskTable
+from camembert_bio.evaluation.entries import Estimate
 from camembert_bio.evaluation.results import Result
 from camembert_bio.page import NUM_COLOURS, Markup
 
@@ -51,17 +52,19 @@ def legend(names: Sequence[str], shown: Container[str]) -> str:
 
 def scores_chart(section: Section, task: TaskTable) -> str:
     """Each model's mean score and interval on one axis, with the ceilings."""
-    found = {model: entry.measures[section.measure] for model, entry in task.entries.items()}
+    found = {model: entry.measures[task.measure.name] for model, entry in task.entries.items()}
     values = [value for one in found.values() for value in (one.interval.low, one.mean, one.interval.high)]
     # Only beside F1 on all gold: strict IOB2 is counted against what tags can hold.
-    ceilings = {entry.ceiling for entry in task.entries.values()} if section.measure == "f1" else set()
+    is_bound = task.is_of_entities and task.measure.name == "f1"
+    ceilings = {entry.entities.ceiling for entry in task.entries.values() if entry.entities and is_bound}
     low, high, ticks = _axis([value for value in values if value is not None] + list(ceilings))
+    factor = 100 if task.measure.is_share else 1
     height = _ROW * len(found) + 26
 
     def x(value: float) -> float:
         return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - 12)
 
-    shapes = [_tick(x(tick), f"{100 * tick:g}", height) for tick in ticks]
+    shapes = [_tick(x(tick), f"{factor * tick:g}", height) for tick in ticks]
     shapes += [
         f'<line class="ceiling" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="2" y2="{height - 18}"/>'
         for value in sorted(ceilings)
@@ -77,8 +80,13 @@ def scores_chart(section: Section, task: TaskTable) -> str:
 
 
 def curves_chart(section: Section, task: TaskTable) -> str | None:
-    """F1 on validation by step: the mean over seeds, and from the worst seed to the best; None without a history."""
-    curves = {model: _curve(entry.runs) for model, entry in task.entries.items()}
+    """The score on validation by step: the mean over seeds, and from the worst to the best; None without any."""
+    key = (
+        next((name for name in task.first.history[0] if name.startswith("validation_")), "")
+        if task.first.history
+        else ""
+    )
+    curves = {model: _curve(entry.runs, key) for model, entry in task.entries.items()}
     curves = {model: points for model, points in curves.items() if points}
     if not curves:
         return None
@@ -107,16 +115,16 @@ def curves_chart(section: Section, task: TaskTable) -> str | None:
         shapes += [f'<circle class="c{number}" cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="2.5"/>' for p in middle]
     shapes.append(f'<text class="tick" x="{left}" y="{height - 6}">0</text>')
     shapes.append(f'<text class="tick" x="{_WIDTH - 12}" y="{height - 6}" text-anchor="end">step {last:g}</text>')
-    return _svg(height, f"F1 on the validation documents of {task.name} by step", shapes)
+    return _svg(height, f"Score on the validation documents of {task.name} by step", shapes)
 
 
-def _curve(runs: Sequence[Result]) -> list[tuple[float, float, float, float]]:
+def _curve(runs: Sequence[Result], key: str) -> list[tuple[float, float, float, float]]:
     """(step, mean, worst, best) over the seeds that were evaluated there."""
     by_step: dict[float, list[float]] = {}
     for run in runs:
         for point in run.history:
-            if "step" in point and "validation_f1" in point:
-                by_step.setdefault(point["step"], []).append(point["validation_f1"])
+            if "step" in point and key in point:
+                by_step.setdefault(point["step"], []).append(point[key])
     return [(step, sum(found) / len(found), min(found), max(found)) for step, found in sorted(by_step.items())]
 
 
@@ -143,11 +151,6 @@ def error_bar(errors: Mapping[str, float], kinds: Sequence[str], most: float) ->
         x += width
     bar = "".join(shapes)
     return Markup(f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{bar}</svg>')
-
-
-def worst_errors(entries: Mapping[str, Entry], kinds: Sequence[str]) -> float:
-    """The most errors that a model makes."""
-    return max(sum(entry.errors[kind] for kind in kinds) for entry in entries.values())
 
 
 def _axis(values: Sequence[float]) -> tuple[float, float, list[float]]:

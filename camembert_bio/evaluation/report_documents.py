@@ -37,7 +37,8 @@ _CLASSES = {"boundary and type": "both"}
 
 def documents(task: TaskTable, texts: Mapping[str, str]) -> str:
     """Every test document, those with the most errors first: gold, and each model's predictions with its first seed."""
-    rows = {model: {row.document: row for row in entry.rows[0]} for model, entry in task.entries.items()}
+    found = {model: entry.entities.rows[0] for model, entry in task.entries.items() if entry.entities}
+    rows = {model: {row.document: row for row in each} for model, each in found.items()}
     gold = next(iter(rows.values()))
     labels = sorted({label for entry in task.entries.values() for label in entry.labels})
     pairs = {

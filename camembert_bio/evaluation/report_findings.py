@@ -14,21 +14,19 @@ def findings(section: Section) -> list[str]:
     first, *others = section.models
     found = []
     for model in others:
-        compared = {
-            task.name: task.comparisons[first, model] for task in section.tasks if (first, model) in task.comparisons
-        }
+        compared = [
+            (task, task.comparisons[first, model]) for task in section.tasks if (first, model) in task.comparisons
+        ]
         if compared:
-            better, worse, untold = (
-                [n for n, c in compared.items() if wording.verdict(c) == way] for way in (1, -1, 0)
-            )
-            parts = [_part("better", better, compared), _part("worse", worse, compared), _untold(untold)]
+            better, worse, untold = ([p for p in compared if wording.verdict(*p) == way] for way in (1, -1, 0))
+            parts = [_part("better", better), _part("worse", worse), _untold([task.name for task, _ in untold])]
             found.append(f"{model} against {first}: {'; '.join(filter(None, parts))}.")
     return found
 
 
-def _part(way: str, names: Sequence[str], compared: dict[str, Comparison]) -> str:
-    gains = (f"{name} {100 * compared[name].difference.interval.mean:+.2f}" for name in names)
-    return f"{way} on {', '.join(gains)}" if names else ""
+def _part(way: str, pairs: Sequence[tuple[TaskTable, Comparison]]) -> str:
+    gains = (f"{task.name} {wording.figure(one.difference.interval.mean, task.measure, '+')}" for task, one in pairs)
+    return f"{way} on {', '.join(gains)}" if pairs else ""
 
 
 def _untold(names: Sequence[str]) -> str:
@@ -37,17 +35,18 @@ def _untold(names: Sequence[str]) -> str:
 
 def task_findings(task: TaskTable) -> list[str]:
     """One sentence for each pair of models on a task."""
-    return [f"{after} − {before}: {_verdict(found)}" for (before, after), found in task.comparisons.items()]
+    return [f"{after} − {before}: {_verdict(task, found)}" for (before, after), found in task.comparisons.items()]
 
 
-def _verdict(found: Comparison) -> str:
-    interval = found.difference.interval
-    figures = f"{100 * interval.mean:+.2f} points {wording.bounds(interval, signed=True)}, p {_p(found.p_holm)}"
-    if wording.verdict(found):
+def _verdict(task: TaskTable, found: Comparison) -> str:
+    interval, unit = found.difference.interval, "points" if task.measure.is_share else task.measure.title
+    mean, bounds = wording.figure(interval.mean, task.measure, "+"), wording.bounds(interval, task.measure, "+")
+    figures = f"{mean} {unit} {bounds}, p {_p(found.p_holm)}"
+    if wording.verdict(task, found):
         return f"{figures}."
     told = detectable(found.difference.spread)
-    needed = "" if told is None else f"; four times in five this comparison tells {wording.percent(told)}"
-    return f"{figures}: no difference told{needed}."
+    least = "" if told is None else f"; four times in five this comparison tells {wording.figure(told, task.measure)}"
+    return f"{figures}: no difference told{least}."
 
 
 def _p(value: float) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from html import escape
 
 from camembert_bio import __version__, devices
+from camembert_bio.evaluation import report_cells, report_documents, report_task, wording
 from camembert_bio.evaluation import report_charts as charts
-from camembert_bio.evaluation import report_documents, report_task, wording
 from camembert_bio.evaluation.comparison import Report, Section, TaskTable
 from camembert_bio.evaluation.cost import Factors, costs
 from camembert_bio.evaluation.report_findings import findings
+from camembert_bio.evaluation.report_reading import reading
 from camembert_bio.page import Markup, document, markup, table, tiles
 
 _STYLE = """
@@ -47,7 +48,7 @@ def page(report: Report, factors: Factors, texts: Texts | None = None) -> str:
     for number, section in enumerate(report.sections):
         body += _section(section, number, texts)
     body += _costs(report, factors)
-    body += _reading()
+    body += _reading(report)
     return document(wording.TITLE, body, charts.STYLE + report_documents.STYLE + report_task.STYLE + _STYLE)
 
 
@@ -91,51 +92,50 @@ def _section(section: Section, number: int, texts: Texts | None) -> Iterator[str
     if warning := wording.few_seeds([section]):
         yield f'<p class="warn">{escape(warning)}</p>'
     yield f'<div class="paper">{_summary(section)}</div>'
-    for note in (wording.marks_explained(section), wording.protocol_line(section), wording.DECODING):
-        yield f'<p class="muted">{_code(note)}</p>' if note else ""
+    notes = [wording.marks_explained(section), wording.protocol_line(section)]
+    notes += [wording.DECODING] if section.has_entities else []
+    yield from (f'<p class="muted">{_code(note)}</p>' for note in notes if note)
     for place, task in enumerate(section.tasks):
         yield f'<h3 id="{_anchor(number, place)}">{escape(task.name)}</h3>'
         yield from report_task.task_part(section, task)
-        if texts is not None and task.first.task in texts:
+        if texts is not None and task.is_of_entities and task.first.task in texts:
             yield report_documents.documents(task, texts[task.first.task])
 
 
 def _summary(section: Section) -> str:
     rows = []
     for task in section.tasks:
-        best = wording.best(section, {m: entry.measures[section.measure].mean for m, entry in task.entries.items()})
-        cells = [_score(section, task, model, model in best) for model in section.models]
-        rows.append([task.name, *cells, wording.ceilings(task)])
-    means = section.means()
-    if len(section.tasks) > 1:
+        cells = [_score(section, task, model) for model in section.models]
+        rows.append([wording.task_name(section, task), *cells, wording.ceilings(task)])
+    if means := section.means():
         rows.append(["mean", *(wording.percent(means[m]) if m in means else "–" for m in section.models), ""])
-    return table(report_task.title(wording.table_caption(section)), ("Task", *section.models, wording.CEILING), rows)
+    head, caption = ("Task", *section.models, wording.CEILING), report_task.title(wording.table_caption(section))
+    return table(caption, head, rows) if section.has_entities else table(caption, head[:-1], [row[:-1] for row in rows])
 
 
-def _score(section: Section, task: TaskTable, model: str, is_best: bool) -> str:
-    entry = task.entries.get(model)
-    if entry is None:
+def _score(section: Section, task: TaskTable, model: str) -> str:
+    if (found := task.score(model)) is None:
         return "–"
-    found = entry.measures[section.measure]
-    text = wording.estimate(found)
-    text = f"<strong>{text}</strong>" if is_best else text
+    text = wording.estimate(found, task.measure)
+    text = f"<strong>{text}</strong>" if model in wording.best(task) else text
     mark = wording.mark(section, task, model)
     way = {"▲": "up", "▼": "down"}.get(mark, "")
     text += f' <span class="{way}">{mark}</span>' if mark else ""
-    return Markup(f"{text}<small>{wording.bounds(found.interval)}</small>")
+    return Markup(f"{text}<small>{wording.bounds(found.interval, task.measure)}</small>")
 
 
 def _costs(report: Report, factors: Factors) -> Iterator[str]:
     found = costs(report.runs, factors)
     yield '<h2 id="cost">Time and energy</h2>'
-    head = [report_task.title(name) for name in wording.COST_HEAD]
-    yield table("Of the runs in this report", head, map(wording.cost_cells, found))
+    head = [report_task.title(name) for name in report_cells.COST_HEAD]
+    yield table("Of the runs in this report", head, map(report_cells.cost_cells, found))
     yield f'<p class="muted">{_code(wording.factors_line(factors, [cost.device for cost in found]))}</p>'
 
 
-def _reading() -> Iterator[str]:
+def _reading(report: Report) -> Iterator[str]:
     yield '<h2 id="reading">How to read</h2>'
-    items = "".join(f"<p><strong>{markup(name)}</strong>: {_code(text)}</p>" for name, text in wording.READING.items())
+    found = reading(report.sections)
+    items = "".join(f"<p><strong>{markup(name)}</strong>: {_code(text)}</p>" for name, text in found.items())
     yield f'<div class="how">{items}</div>'
 
 

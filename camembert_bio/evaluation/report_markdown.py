@@ -5,52 +5,58 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from camembert_bio.evaluation import wording
-from camembert_bio.evaluation.comparison import FORGIVING, MEASURES, Entry, Report, Section, TaskTable
+from camembert_bio.evaluation import report_cells, wording
+from camembert_bio.evaluation.comparison import Report, Section, TaskTable
 from camembert_bio.evaluation.cost import Factors, costs
 from camembert_bio.evaluation.matching import ERRORS
 from camembert_bio.evaluation.report_findings import findings
-from camembert_bio.evaluation.results import Ledger
+from camembert_bio.evaluation.report_reading import reading
+
+_DETAILS = "## Tasks"
 
 
 def markdown(report: Report, factors: Factors) -> str:
-    """The whole report's text: the tables, then what their columns mean."""
+    """The whole report's text: what it comes to, each task, then what the columns mean."""
     blocks = [f"# {wording.TITLE}"]
     for section in report.sections:
         blocks += _section(section)
+    blocks.append(_DETAILS)
+    for section in report.sections:
+        for task in section.tasks:
+            blocks.append(f"### {escape(task.name)}, protocol {escape(section.name)}")
+            blocks += _task(task)
     found = costs(report.runs, factors)
-    blocks += [
-        "## Time and energy",
-        table(wording.COST_HEAD, map(wording.cost_cells, found)),
-        wording.factors_line(factors, [cost.device for cost in found]),
-    ]
-    blocks += ["## How to read", "\n".join(f"- **{name}**: {text}" for name, text in wording.READING.items())]
+    blocks += ["## Time and energy", table(report_cells.COST_HEAD, map(report_cells.cost_cells, found))]
+    blocks.append(wording.factors_line(factors, [cost.device for cost in found]))
+    words = "\n".join(f"- **{name}**: {text}" for name, text in reading(report.sections).items())
+    blocks += ["## How to read", words]
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def short(text: str) -> str:
+    """The part of a report that says what it comes to."""
+    return text.partition(f"\n{_DETAILS}\n")[0].rstrip()
 
 
 def summary(section: Section) -> str:
     """The section's table in the paper's form: a row a task, a column a model, and their means."""
-    head = ("task", *section.models, wording.CEILING)
     rows = []
     for task in section.tasks:
-        scores = {model: entry.measures[section.measure].mean for model, entry in task.entries.items()}
-        best = wording.best(section, scores)
-        rows.append([task.name, *(_cell(section, task, model, model in best) for model in section.models)])
-        rows[-1].append(wording.ceilings(task))
-    means = section.means()
-    if len(section.tasks) > 1:
+        cells = [_cell(section, task, model) for model in section.models]
+        rows.append([wording.task_name(section, task), *cells, wording.ceilings(task)])
+    if means := section.means():
         rows.append(["mean", *(wording.percent(means[m]) if m in means else "–" for m in section.models), ""])
-    return table(head, rows)
+    head = ("task", *section.models, wording.CEILING)
+    return table(head, rows) if section.has_entities else table(head[:-1], [row[:-1] for row in rows])
 
 
-def _cell(section: Section, task: TaskTable, model: str, is_best: bool) -> str:
-    entry = task.entries.get(model)
-    if entry is None:
+def _cell(section: Section, task: TaskTable, model: str) -> str:
+    if (found := task.score(model)) is None:
         return "–"
-    found = entry.measures[section.measure]
-    text = wording.estimate(found)
-    text = f"**{text}**" if is_best else text
-    return " ".join(filter(None, [text, wording.bounds(found.interval), wording.mark(section, task, model)]))
+    text = wording.estimate(found, task.measure)
+    text = f"**{text}**" if model in wording.best(task) else text
+    bounds = wording.bounds(found.interval, task.measure)
+    return " ".join(filter(None, [text, bounds, wording.mark(section, task, model)]))
 
 
 def _section(section: Section) -> Iterator[str]:
@@ -61,70 +67,71 @@ def _section(section: Section) -> Iterator[str]:
     yield summary(section)
     yield wording.marks_explained(section)
     yield wording.protocol_line(section)
-    yield wording.DECODING
-    for task in section.tasks:
-        yield from _task(section, task)
+    yield wording.DECODING if section.has_entities else ""
 
 
-def _task(section: Section, task: TaskTable) -> Iterator[str]:
-    yield f"### {escape(task.name)}"
+def _task(task: TaskTable) -> Iterator[str]:
     yield wording.sizes(task)
-    yield table(
-        ("model", *MEASURES.values(), wording.CEILING, "seeds"),
-        [[model, *_scores(entry)] for model, entry in task.entries.items()],
-    )
-    yield table(
-        ("model", *FORGIVING.values()),
-        [
-            [model, *(wording.mean_std(*entry.forgiving[name]) for name in FORGIVING)]
-            for model, entry in task.entries.items()
-        ],
-    )
+    yield from _scores(task)
     if task.comparisons:
-        yield f"Differences of {MEASURES[section.measure]}, paired by document and seed:"
-        yield table(
-            wording.COMPARISON_HEAD,
-            [
-                [f"{after} - {before}", *wording.comparison_cells(found)]
-                for (before, after), found in task.comparisons.items()
-            ],
-        )
-    yield "F1 of each label:"
-    yield table(("label", "gold", *task.entries), _labels(task))
+        yield f"Differences of {task.measure.title}, paired by document and seed:"
+        pairs = task.comparisons.items()
+        rows = [[f"{two} - {one}", *report_cells.comparison_cells(found, task.measure)] for (one, two), found in pairs]
+        yield table(report_cells.comparison_head(task.measure), rows)
+    if labels := _labels(task):
+        yield "F1 of each label:"
+        yield table(("label", "gold", *task.entries), labels)
+    yield from _confusions(task)
+    if task.is_of_entities:
+        yield from _errors(task)
+
+
+def _scores(task: TaskTable) -> Iterator[str]:
+    entries = task.entries
+    first = next(iter(entries.values()))
+    ceiling = [wording.CEILING] if task.is_of_entities else []
+    rows = []
+    for model, entry in entries.items():
+        cells = [wording.estimate(found, task.measure) for found in entry.measures.values()]
+        ceilings = [wording.percent(entry.entities.ceiling)] if entry.entities else []
+        rows.append([model, *cells, *ceilings, str(len(entry.runs))])
+    yield table(("model", *(task.titles[name] for name in first.measures), *ceiling, "seeds"), rows)
+    if first.figures:
+        rows = [
+            [model, *(wording.estimate(found, task.measure) for found in entry.figures.values())]
+            for model, entry in entries.items()
+        ]
+        yield table(("model", *(task.titles[name] for name in first.figures)), rows)
+
+
+def _labels(task: TaskTable) -> list[list[str]]:
+    rows = []
+    for label, gold in report_cells.gold_counts(task).items():
+        found = [entry.labels.get(label) for entry in task.entries.values()]
+        rows.append([label, str(gold), *(wording.estimate(one[1], task.measure) if one else "–" for one in found)])
+    return rows
+
+
+def _confusions(task: TaskTable) -> Iterator[str]:
+    for model, entry in task.entries.items():
+        if entry.confusion:
+            head, rows = report_cells.confusion_table(entry)
+            yield f"Gold labels of {escape(model)} in rows, predicted ones in columns (means over seeds):"
+            yield table(head, [[name, *(f"{count:.1f}" if count else "" for count in counts)] for name, counts in rows])
+
+
+def _errors(task: TaskTable) -> Iterator[str]:
     yield "What went wrong, in entities (means over seeds):"
+    kinds = ("correct", *ERRORS)
+    found = {model: entry.entities.errors for model, entry in task.entries.items() if entry.entities}
     yield table(
-        ("model", "correct", *ERRORS),
-        [
-            [model, *(f"{entry.errors[kind]:.1f}" for kind in ("correct", *ERRORS))]
-            for model, entry in task.entries.items()
-        ],
+        ("model", *kinds), [[model, *(f"{errors[kind]:.1f}" for kind in kinds)] for model, errors in found.items()]
     )
     yield "What a perfect tagger loses, in entities:"
     yield table(
         ("model", "gold", "kept", *(name.replace("_", " ") for name in wording.LOSSES)),
-        [[model, *ledger_cells(entry.runs[0].ledger)] for model, entry in task.entries.items()],
+        [[model, *report_cells.ledger_cells(entry.runs[0].ledger)] for model, entry in task.entries.items()],
     )
-
-
-def _scores(entry: Entry) -> list[str]:
-    cells = [wording.estimate(entry.measures[name]) for name in MEASURES]
-    return [*cells, wording.percent(entry.ceiling), str(len(entry.runs))]
-
-
-def _labels(task: TaskTable) -> list[list[str]]:
-    names = sorted({label for entry in task.entries.values() for label in entry.labels})
-    rows = []
-    for label in names:
-        found = [entry.labels.get(label) for entry in task.entries.values()]
-        gold = next(one[0] for one in found if one)
-        rows.append([label, str(gold), *(wording.estimate(one[1]) if one else "–" for one in found)])
-    return rows
-
-
-def ledger_cells(ledger: Ledger) -> list[str]:
-    """Gold, what is kept of it, and each loss."""
-    lost = [getattr(ledger, name) for name in wording.LOSSES]
-    return [str(count) for count in (ledger.gold, ledger.gold - sum(lost), *lost)]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

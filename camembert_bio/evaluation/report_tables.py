@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterable, Iterator
 
 from camembert_bio.evaluation import wording
-from camembert_bio.evaluation.comparison import FORGIVING, Entry, Report, Section, TaskTable
+from camembert_bio.evaluation.comparison import Report, Section, TaskTable
+from camembert_bio.evaluation.entries import Entry, Estimate
 
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -30,23 +31,23 @@ def latex(report: Report) -> str:
 
 
 def _latex_table(section: Section) -> str:
-    columns = "l" + "r" * (len(section.models) + 1)
-    head = " & ".join(["", *map(_tex, section.models), wording.CEILING])
-    rows = [_latex_row(section, task) for task in section.tasks]
-    means = section.means()
-    if len(section.tasks) > 1:
-        cells = [wording.percent(means[model]) if model in means else "--" for model in section.models]
-        rows += ["\\midrule", " & ".join(["mean", *cells, ""]) + r" \\"]
+    rows = [["", *map(_tex, section.models), wording.CEILING], *(_latex_row(section, task) for task in section.tasks)]
+    if means := section.means():
+        rows.append(["mean", *(wording.percent(means[m]) if m in means else "--" for m in section.models), ""])
+    num_columns = len(section.models) + 1 + section.has_entities
+    head, *lines = [f"{' & '.join(row[:num_columns])} \\\\" for row in rows]
+    if means:
+        lines.insert(-1, "\\midrule")
     caption = f"Protocol {section.name}. {wording.table_caption(section)}. {wording.marks_explained(section)}"
     return "\n".join(
         [
             "\\begin{table}",
             "\\centering",
-            f"\\begin{{tabular}}{{{columns}}}",
+            f"\\begin{{tabular}}{{l{'r' * (num_columns - 1)}}}",
             "\\toprule",
-            f"{head} \\\\",
+            head,
             "\\midrule",
-            *rows,
+            *lines,
             "\\bottomrule",
             "\\end{tabular}",
             f"\\caption{{{_tex(caption.strip())}}}",
@@ -55,20 +56,18 @@ def _latex_table(section: Section) -> str:
     )
 
 
-def _latex_row(section: Section, task: TaskTable) -> str:
+def _latex_row(section: Section, task: TaskTable) -> list[str]:
     """Mean and deviation of each model over the interval, in smaller letters."""
-    best = wording.best(section, {m: entry.measures[section.measure].mean for m, entry in task.entries.items()})
     cells = []
     for model in section.models:
-        if model not in task.entries:
+        if (found := task.score(model)) is None:
             cells.append("--")
             continue
-        found = task.entries[model].measures[section.measure]
-        score = _tex(wording.estimate(found))
-        score = f"\\textbf{{{score}}}" if model in best else score
+        score = _tex(wording.estimate(found, task.measure))
+        score = f"\\textbf{{{score}}}" if model in wording.best(task) else score
         mark = _tex(wording.mark(section, task, model))
-        cells.append(f"{score}{mark} {{\\scriptsize {_tex(wording.bounds(found.interval))}}}")
-    return " & ".join([_tex(task.name), *cells, _tex(wording.ceilings(task))]) + r" \\"
+        cells.append(f"{score}{mark} {{\\scriptsize {_tex(wording.bounds(found.interval, task.measure))}}}")
+    return [_tex(wording.task_name(section, task)), *cells, _tex(wording.ceilings(task))]
 
 
 def _tex(text: str) -> str:
@@ -103,7 +102,7 @@ def _csv_rows(section: Section, task: TaskTable) -> Iterator[dict[str, object]]:
         yield {
             "model": after,
             "against": before,
-            "measure": section.measure,
+            "measure": task.measure.name,
             "seeds": len(gains),
             "mean": interval.mean,
             "low": interval.low,
@@ -115,13 +114,13 @@ def _csv_rows(section: Section, task: TaskTable) -> Iterator[dict[str, object]]:
 
 
 def _csv_entry(entry: Entry) -> Iterable[dict[str, object]]:
-    for measure, found in entry.measures.items():
-        low, high = found.interval.low, found.interval.high
-        yield {"measure": measure, "mean": found.mean, "std": found.std, "low": low, "high": high}
-    for name in FORGIVING:
-        mean, std = entry.forgiving[name]
-        yield {"measure": f"{name}_f1", "mean": mean, "std": std}
-    yield {"measure": "ceiling", "mean": entry.ceiling}
+    for measure, found in (*entry.measures.items(), *entry.figures.items()):
+        yield {"measure": measure, **_csv_estimate(found)}
+    if entry.entities:
+        yield {"measure": "ceiling", "mean": entry.entities.ceiling}
     for label, (_, found) in entry.labels.items():
-        low, high = found.interval.low, found.interval.high
-        yield {"label": label, "measure": "f1", "mean": found.mean, "std": found.std, "low": low, "high": high}
+        yield {"label": label, "measure": "f1", **_csv_estimate(found)}
+
+
+def _csv_estimate(found: Estimate) -> dict[str, object]:
+    return {"mean": found.mean, "std": found.std, "low": found.interval.low, "high": found.interval.high}

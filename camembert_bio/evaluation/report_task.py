@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from camembert_bio.evaluation import report_cells, wording
 from camembert_bio.evaluation import report_charts as charts
-from camembert_bio.evaluation import wording
-from camembert_bio.evaluation.comparison import FORGIVING, MEASURES, Entry, Section, TaskTable
+from camembert_bio.evaluation.comparison import Section, TaskTable
+from camembert_bio.evaluation.entries import Entry
 from camembert_bio.evaluation.matching import ERRORS
 from camembert_bio.evaluation.report_findings import task_findings
 from camembert_bio.page import Markup, bar, table
@@ -20,28 +21,29 @@ STYLE = """
 
 
 def task_part(section: Section, task: TaskTable) -> Iterator[str]:
-    """Charts, scores, differences, labels, errors, confusion and ledger, under the task's heading."""
+    """Charts, scores, differences, labels and confusion; of entities errors and ledger: under the task's heading."""
     yield f"<p>{escape(wording.sizes(task))}</p>"
-    left = _caption(title(MEASURES[section.measure]) + " and its 95 % interval") + charts.scores_chart(section, task)
+    left = _caption(title(task.measure.title) + " and its 95 % interval") + charts.scores_chart(section, task)
     left += "".join(f"<p>{escape(sentence)}</p>" for sentence in task_findings(task))
     right = ""
     if curves := charts.curves_chart(section, task):
-        words = "F1 on validation while training: mean over seeds, and from the worst to the best"
+        words = "On validation while training: mean over seeds, and from the worst to the best"
         right = f"<div>{_caption(words)}{curves}{charts.legend(section.models, task.entries)}</div>"
     yield f'<div class="pair"><div>{left}</div>{right}</div>'
     yield _scores(task)
     if task.comparisons:
-        rows = [
-            [f"{after} − {before}", *wording.comparison_cells(found)]
-            for (before, after), found in task.comparisons.items()
-        ]
-        caption = f"Differences of {MEASURES[section.measure]}, paired by document and seed"
-        yield table(caption, [title(name) for name in wording.COMPARISON_HEAD], rows)
+        pairs = task.comparisons.items()
+        rows = [[f"{two} − {one}", *report_cells.comparison_cells(found, task.measure)] for (one, two), found in pairs]
+        caption = f"Differences of {task.measure.title}, paired by document and seed"
+        yield table(caption, [title(name) for name in report_cells.comparison_head(task.measure)], rows)
     yield _labels(section, task)
-    yield _errors(task)
+    if task.is_of_entities:
+        yield _errors(task)
     for model, entry in task.entries.items():
-        yield f"<details><summary>Confusion of types: {escape(model)}</summary>{_confusion(entry)}</details>"
-    yield _ledger(task)
+        if entry.confusion:
+            yield f"<details><summary>Confusion of labels: {escape(model)}</summary>{_confusion(entry)}</details>"
+    if task.is_of_entities:
+        yield _ledger(task)
 
 
 def _caption(text: str) -> str:
@@ -49,28 +51,26 @@ def _caption(text: str) -> str:
 
 
 def _scores(task: TaskTable) -> str:
-    """Two tables, since one would be too wide."""
-    strict = [
-        [
-            model,
-            *(wording.estimate(entry.measures[name]) for name in MEASURES),
-            wording.percent(entry.ceiling),
-            str(len(entry.runs)),
+    """Those with an interval and the others: two tables, since one would be too wide."""
+    entries, words = task.entries, "mean ± standard deviation over seeds"
+    first = next(iter(entries.values()))
+    ceiling = [wording.CEILING] if task.is_of_entities else []
+    rows = []
+    for model, entry in entries.items():
+        cells = [wording.estimate(found, task.measure) for found in entry.measures.values()]
+        ceilings = [wording.percent(entry.entities.ceiling)] if entry.entities else []
+        rows.append([model, *cells, *ceilings, str(len(entry.runs))])
+    head = ["Model", *(title(task.titles[name]) for name in first.measures), *ceiling, "Seeds"]
+    tables = [table(f"{'Strict scores' if task.is_of_entities else 'Scores'}: {words}", head, rows)]
+    if first.figures:
+        rows = [
+            [model, *(wording.estimate(found, task.measure) for found in entry.figures.values())]
+            for model, entry in entries.items()
         ]
-        for model, entry in task.entries.items()
-    ]
-    forgiving = [
-        [model, *(wording.mean_std(*entry.forgiving[name]) for name in FORGIVING)]
-        for model, entry in task.entries.items()
-    ]
-    words = "mean ± standard deviation over seeds"
-    return table(
-        f"Strict scores: {words}", ("Model", *map(title, MEASURES.values()), wording.CEILING, "Seeds"), strict
-    ) + table(
-        f"Scores that forgive, and the mean over labels: {words}",
-        ("Model", *map(title, FORGIVING.values())),
-        forgiving,
-    )
+        caption = "Scores that forgive, and the mean over labels" if task.is_of_entities else "Further scores"
+        head = ["Model", *(title(task.titles[name]) for name in first.figures)]
+        tables.append(table(f"{caption}: {words}", head, rows))
+    return "".join(tables)
 
 
 def title(name: str) -> str:
@@ -79,28 +79,29 @@ def title(name: str) -> str:
 
 
 def _labels(section: Section, task: TaskTable) -> str:
-    """Figures of each label and model, then their bars, one below the other."""
-    gold = {label: found[0] for entry in task.entries.values() for label, found in entry.labels.items()}
+    """Figures of each label and model, then their bars, one below the other; nothing where a task has no labels."""
     rows = []
-    for label in sorted(gold, key=lambda name: (-gold[name], name)):
+    for label, gold in report_cells.gold_counts(task).items():
         found = {model: entry.labels[label][1] for model, entry in task.entries.items() if label in entry.labels}
-        cells = [wording.estimate(found[model]) if model in found else "–" for model in task.entries]
+        cells = [wording.estimate(found[m], task.measure) if m in found else "–" for m in task.entries]
         bars = charts.label_bars([(section.models.index(model), one) for model, one in found.items()])
-        rows.append([label, f"{gold[label]:,}", *cells, bars])
+        rows.append([label, f"{gold:,}", *cells, bars])
     head = ["Label", "Gold", *(_keyed(model, section.models.index(model)) for model in task.entries), ""]
-    return table("F1 of each label; the lines are 95 % intervals", head, rows)
+    caption = "F1 of each label; the lines are 95 % intervals" if task.is_of_entities else "F1 of each label"
+    return table(caption, head, rows) if rows else ""
 
 
 def _errors(task: TaskTable) -> str:
-    most = charts.worst_errors(task.entries, ERRORS)
+    found = {model: entry.entities.errors for model, entry in task.entries.items() if entry.entities}
+    most = max(sum(errors[kind] for kind in ERRORS) for errors in found.values())
     head = ["Model", "Correct", *(_keyed(title(kind), place) for place, kind in enumerate(ERRORS)), ""]
     rows = [
         [
             model,
-            *(f"{entry.errors[kind]:,.1f}" for kind in ("correct", *ERRORS)),
-            charts.error_bar(entry.errors, ERRORS, most),
+            *(f"{errors[kind]:,.1f}" for kind in ("correct", *ERRORS)),
+            charts.error_bar(errors, ERRORS, most),
         ]
-        for model, entry in task.entries.items()
+        for model, errors in found.items()
     ]
     return table("What went wrong, in entities (means over seeds)", head, rows)
 
@@ -112,16 +113,13 @@ def _keyed(name: str, place: int) -> Markup:
 
 
 def _confusion(entry: Entry) -> str:
-    gold = sorted({one for one, _ in entry.confusion if one is not None})
-    pred = sorted({two for _, two in entry.confusion if two is not None})
-    rows = [[label, *_shaded(entry, label, [*pred, None])] for label in gold]
-    rows.append(["(not annotated)", *_shaded(entry, None, [*pred, None])])
-    return table("Annotated, in rows; predicted, in columns", ("", *pred, "(missed)"), rows)
+    head, rows = report_cells.confusion_table(entry)
+    caption = "Gold labels in rows, predicted ones in columns (means over seeds)"
+    return table(caption, head, [[name, *_shaded(counts)] for name, counts in rows])
 
 
-def _shaded(entry: Entry, label: str | None, columns: Sequence[str | None]) -> list[str]:
+def _shaded(counts: Sequence[float]) -> list[str]:
     """A row's counts, each on a ground as dark as its share of the row."""
-    counts = [entry.confusion.get((label, other), 0.0) for other in columns]
     total = sum(counts) or 1.0
     cells: list[str] = []
     for count in counts:
@@ -135,10 +133,9 @@ def _ledger(task: TaskTable) -> str:
     rows = []
     for model, entry in task.entries.items():
         ledger = entry.runs[0].ledger
-        lost = {name: getattr(ledger, name) for name in wording.LOSSES}
-        kept = ledger.gold - sum(lost.values())
-        share = bar(kept / ledger.gold, sum(lost.values()) / ledger.gold) if ledger.gold else ""
-        cells = [f"{ledger.gold:,}", f"{kept:,}", *(f"{count:,}" for count in lost.values())]
-        rows.append([model, *cells, wording.percent(entry.ceiling), share])
+        lost = sum(getattr(ledger, name) for name in wording.LOSSES)
+        share = bar(1 - lost / ledger.gold, lost / ledger.gold) if ledger.gold else ""
+        ceiling = [wording.percent(entry.entities.ceiling)] if entry.entities else []
+        rows.append([model, *report_cells.ledger_cells(ledger), *ceiling, share])
     head = ("Model", "Gold", "Kept", *(title(name.replace("_", " ")) for name in wording.LOSSES), wording.CEILING, "")
     return table("What a perfect tagger keeps and loses, in entities", head, rows)

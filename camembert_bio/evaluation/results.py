@@ -34,6 +34,7 @@ class Grid:
     """In the report's order."""
     tasks: tuple[dict[str, Any], ...]
     seeds: tuple[int, ...]
+    search_trials: int = 0
 
     @property
     def num_runs(self) -> int:

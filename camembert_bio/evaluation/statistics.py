@@ -32,6 +32,9 @@ NUM_DRAWS = 10_000
 LEVEL = 0.95
 """Of the intervals."""
 
+SHARES = (0.0, 1.0)
+"""Between which scores lie that are shares."""
+
 _CELLS = 4_000_000  # of a block of draws: 32 MB
 _SEED = 0  # the same report each time it is written
 _RESOLVED = 5  # draws beyond which a quantile is theirs; further out the spread decides alone
@@ -65,8 +68,10 @@ class Difference:
         return float(self.interval.mean / deviation) if deviation > 0 else None
 
 
-def interval(ratios: Ratios, level: float = LEVEL, num_draws: int = NUM_DRAWS) -> Interval:
-    """The mean over seeds of a score in [0, 1], and its interval over documents and seeds.
+def interval(
+    ratios: Ratios, level: float = LEVEL, num_draws: int = NUM_DRAWS, bounds: tuple[float, float] = SHARES
+) -> Interval:
+    """The mean over seeds of a score that lies in `bounds`, and its interval over documents and seeds.
 
     With one seed the interval is over documents alone: how another seed would score cannot be told.
     """
@@ -75,7 +80,7 @@ def interval(ratios: Ratios, level: float = LEVEL, num_draws: int = NUM_DRAWS) -
         return Interval(mean, None, None)
     spread = spread_of(ratios)
     draws_R = _draws(lambda w: _ratios_of(ratios, w), spread, num_draws)
-    return _interval(draws_R, mean, spread, level, (0.0, 1.0))
+    return _interval(draws_R, mean, spread, level, bounds)
 
 
 def analytic_interval(ratios: Ratios, level: float = LEVEL) -> Interval:
@@ -88,8 +93,12 @@ def analytic_interval(ratios: Ratios, level: float = LEVEL) -> Interval:
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
-def difference(before: Ratios, after: Ratios, level: float = LEVEL, num_draws: int = NUM_DRAWS) -> Difference:
+def difference(
+    before: Ratios, after: Ratios, level: float = LEVEL, num_draws: int = NUM_DRAWS, largest: float = 1.0
+) -> Difference:
     """`after` minus `before`: the same seeds in the same rows, the same documents in the same columns.
+
+    `largest` is the largest difference that two scores can have.
 
     Raises `ValueError` when their shapes differ, or there are fewer than two documents.
     """
@@ -100,7 +109,7 @@ def difference(before: Ratios, after: Ratios, level: float = LEVEL, num_draws: i
     draws_R = _draws(lambda w: _ratios_of(after, w) - _ratios_of(before, w), spread, num_draws)
     mean = float(gains_S.mean())
     return Difference(
-        _interval(draws_R, mean, spread, level, (-1.0, 1.0)),
+        _interval(draws_R, mean, spread, level, (-largest, largest)),
         spread,
         tuple(gains_S.tolist()),
         _bootstrap_p(draws_R, mean, spread),

@@ -60,7 +60,9 @@ def _finetune(options: argparse.Namespace) -> int:
     report = run_finetune(recipe)
     if report is None:
         return answer(options, {"report": None}, "other processes do every run; they will write the report")
-    return _answer_report(options, report)
+    from camembert_bio.evaluation.report import PAGE
+
+    return _answer_report(options, {"report": report, "page": report.with_name(PAGE)})
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -85,13 +87,16 @@ def _report(options: argparse.Namespace) -> int:
     from camembert_bio.evaluation.report import write_report
 
     factors = Factors(options.watts) if options.pue is None else Factors(options.watts, options.pue)
-    written = write_report(options.path, factors, with_text=options.text, card_of=options.card)
-    lines = [written["report"].read_text(encoding="utf-8"), *(f"{kind}: {path}" for kind, path in written.items())]
-    return answer(options, {kind: str(path) for kind, path in written.items()}, "\n".join(lines))
+    return _answer_report(options, write_report(options.path, factors, options.text, options.card))
 
 
-def _answer_report(options: argparse.Namespace, report: Path) -> int:
-    return answer(options, {"report": str(report)}, f"{report.read_text(encoding='utf-8')}\nreport: {report}")
+def _answer_report(options: argparse.Namespace, written: dict[str, Path]) -> int:
+    """Print what the comparison comes to, and where the files lie."""
+    from camembert_bio.evaluation.report_markdown import short
+
+    paths = {kind: str(path) for kind, path in written.items()}
+    lines = [short(written["report"].read_text(encoding="utf-8")), *(f"{kind}: {path}" for kind, path in paths.items())]
+    return answer(options, paths, "\n".join([lines[0], "", *lines[1:]]))
 
 
 def _watts(text: str) -> float:

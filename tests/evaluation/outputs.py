@@ -8,7 +8,8 @@ from typing import Any
 
 from camembert_bio import files
 from camembert_bio.evaluation.documents import Span
-from camembert_bio.evaluation.predictions import Row, scores, write_predictions
+from camembert_bio.evaluation.measures import scores_of
+from camembert_bio.evaluation.predictions import Row, scores, write_answers, write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
 
 NUM_DOCUMENTS = 10
@@ -95,3 +96,30 @@ def write_two_models(output: Path, task: str = "EMEA") -> None:
     for seed, (before, after) in enumerate(zip(BEFORE, AFTER, strict=True)):
         write_run(output, "general", seed, before, task=task)
         write_run(output, "bio", seed, after, task=task)
+
+
+def write_answers_run(
+    output: Path, task: str, task_type: Any, model: str, seed: int, rows: list[Any], **changes: Any
+) -> Path:
+    """A finished run of a task that is not of entities; returns its folder."""
+    scale = (0.0, 5.0)
+    result = {
+        "id": f"{task}-{model}-{seed}",
+        "task": task,
+        "type": task_type,
+        "model": model,
+        "seed": seed,
+        "protocol": paper_protocol(),
+        "scores": scores_of(task_type, rows, scale),
+        "num_documents": {"train": 0 if task_type == "perplexity" else 30, "validation": 0, "test": len(rows)},
+        "data_sha256": "d",
+        "weights_sha256": f"weights-of-{model}",
+        "tokenizer_sha256": "t",
+        "version": "0",
+        "history": [{"step": 100, "train_loss": 1.0, "validation_accuracy": 0.5}],
+        **changes,
+    }
+    folder = output / task / model / f"seed-{seed}"
+    files.write_json(folder / "result.json", result)
+    write_answers(folder, result["id"], task_type, scale, rows)
+    return folder

@@ -39,8 +39,9 @@ def test_means_and_deviations_are_those_of_the_runs(report):
     assert entry.measures["iob2_f1"].std == pytest.approx(statistics.stdev(iob2))
     for name in ("exact", "partial", "type", "macro"):
         found = [run.scores[name]["f1"] for run in entry.runs]
-        assert entry.forgiving[name] == pytest.approx((statistics.mean(found), statistics.stdev(found)))
-    assert entry.ceiling == pytest.approx(180 / 190)
+        shown = entry.figures[f"{name}_f1"]
+        assert (shown.mean, shown.std) == pytest.approx((statistics.mean(found), statistics.stdev(found)))
+    assert entry.entities.ceiling == pytest.approx(180 / 190)
 
 
 @pytest.mark.parametrize("measure", ["f1", "precision", "recall", "iob2_f1"])
@@ -52,16 +53,18 @@ def test_intervals_are_around_the_mean(report, measure):
 
 def test_the_counts_of_documents_add_up_to_the_scores(report):
     for entry in report.sections[0].tasks[0].entries.values():
+        counts = count_documents(entry.entities.rows)
         for measure in ("f1", "precision", "recall", "iob2_f1"):
             expected = [run.scores[measure] for run in entry.runs]
-            assert entry.counts.ratios(measure).per_seed.tolist() == pytest.approx(expected)
+            assert counts.ratios(measure).per_seed.tolist() == pytest.approx(expected)
         for label, (gold, found) in entry.labels.items():
             scores = [run.scores["per_label"][label] for run in entry.runs]
             assert gold == scores[0]["gold"] == 50
             assert found.mean == pytest.approx(statistics.mean(score["f1"] for score in scores))
-        assert sum(entry.errors.values()) == pytest.approx(100 + entry.errors["spurious"])
-        assert entry.errors["correct"] == pytest.approx(
-            entry.confusion["CHEM", "CHEM"] + entry.confusion["DISO", "DISO"] - entry.errors["boundary"]
+        errors = entry.entities.errors
+        assert sum(errors.values()) == pytest.approx(100 + errors["spurious"])
+        assert errors["correct"] == pytest.approx(
+            entry.confusion["CHEM", "CHEM"] + entry.confusion["DISO", "DISO"] - errors["boundary"]
         )
 
 
@@ -103,7 +106,7 @@ def test_the_protocols_stand_apart_and_each_has_its_measure(tmp_path):
     sections = {section.name: section for section in compare(tmp_path).sections}
     assert sections.keys() == {"paper", "audited"}
     assert (sections["paper"].models, sections["audited"].models) == (("general",), ("bio",))
-    assert (sections["paper"].measure, sections["audited"].measure) == ("iob2_f1", "f1")
+    assert (sections["paper"].measure.name, sections["audited"].measure.name) == ("iob2_f1", "f1")
 
 
 def test_a_changed_value_is_another_protocol(tmp_path):

@@ -1,11 +1,15 @@
+import csv
+import io
 import json
 import re
 import shutil
 import statistics
 
 import pytest
+from huggingface_hub import ModelCard
 
 from camembert_bio import devices
+from camembert_bio.cli import main
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation import wording
 from camembert_bio.evaluation.comparison import compare
@@ -157,6 +161,13 @@ def test_another_protocol_is_named_with_what_it_changes(output):
     assert "\nF1: mean ± standard deviation over seeds" in text
 
 
+def test_trials_of_a_search_are_told(two_models):
+    assert "trials" not in report(two_models)
+    path = two_models / "finetune.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "search_trials": 40}))
+    assert "window_overlap 128. Hyperparameters: the best of 40 trials on validation.\n" in report(two_models)
+
+
 def test_one_seed_has_no_deviation_and_a_warning(output):
     write_run(output, "general", 0, 0.5)
     write_run(output, "bio", 0, 0.6)
@@ -215,6 +226,75 @@ def test_write_report(two_models, text):
     contents = {path: path.read_bytes() for path in written.values()}
     write_report(two_models)
     assert {path: path.read_bytes() for path in written.values()} == contents
+
+
+def counted(folder):
+    """F1 of all labels and of one, and strict IOB2 F1, from the lines of a run's predictions alone."""
+    found = {"f1": [0, 0], "CHEM": [0, 0], "iob2_f1": [0, 0]}
+    for line in (folder / "predictions.jsonl").read_text().splitlines()[1:]:
+        record = json.loads(line)
+        gold, pred, tags = ({json.dumps(span) for span in record[part]} for part in ("gold", "pred", "perfect"))
+        for name, one, two in (
+            ("f1", gold, pred),
+            ("iob2_f1", tags, pred),
+            ("CHEM", *({span for span in spans if '"CHEM"' in span} for spans in (gold, pred))),
+        ):
+            found[name][0] += 2 * len(one & two)
+            found[name][1] += len(one) + len(two)
+    return {name: both / total for name, (both, total) in found.items()}
+
+
+def test_every_file_holds_what_the_predictions_give(two_models):
+    written = write_report(two_models, card_of="bio")
+    text = {kind: path.read_text(encoding="utf-8") for kind, path in written.items()}
+    lines = list(csv.DictReader(io.StringIO(text["csv"])))
+    results = {one.metric_name.split(" (")[0]: one for one in ModelCard.load(written["card"]).data.eval_results}
+    for model in ("general", "bio"):
+        runs = [counted(folder) for folder in sorted((two_models / "EMEA" / model).iterdir())]
+        for name in ("f1", "CHEM", "iob2_f1"):
+            shown, mean = of([run[name] for run in runs]), statistics.mean(run[name] for run in runs)
+            assert shown in text["report"] and shown in text["page"]
+            label, measure = ("CHEM", "f1") if name == "CHEM" else ("", name)
+            (line,) = (
+                one
+                for one in lines
+                if [one[key] for key in ("model", "against", "label", "measure")] == [model, "", label, measure]
+            )
+            assert float(line["mean"]) == pytest.approx(mean)
+            if name == "iob2_f1":
+                assert shown.replace("±", "$\\pm$") in text["latex"]
+            if name != "CHEM" and model == "bio":
+                title = {"f1": "F1", "iob2_f1": "strict IOB2 F1"}[name]
+                assert results[title].metric_value == round(mean, 4)
+                assert f"| EMEA | {title} | {shown} |" in text["card"]
+
+
+def code_of(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+def test_the_command_says_what_it_comes_to_and_where_it_lies(two_models, capsys):
+    assert code_of("report", two_models, "--watts", "100", "--pue", "1") == 0
+    shown = capsys.readouterr().out
+    assert "- bio against general: better on EMEA" in shown and "How to read" not in shown
+    assert f"page: {two_models / 'report.html'}\n" in shown
+    assert "PUE 1. Power: cpu 100 W (given)." in (two_models / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--watts", "0"), ("--watts", "much"), ("--pue", "0.9")])
+def test_factors_that_cannot_be_are_refused(two_models, capsys, option, value):
+    assert code_of("report", two_models, option, value) == 2
+    assert f"argument {option}: '{value}' is not a number" in capsys.readouterr().err
+
+
+def test_cut_predictions_end_the_command_with_file_and_line(two_models, capsys):
+    cut_the_predictions(two_models / "EMEA/bio/seed-3")
+    assert code_of("report", two_models) == 2
+    assert (
+        f"{two_models}/EMEA/bio/seed-3/predictions.jsonl, line 11 is not JSON, perhaps cut" in capsys.readouterr().err
+    )
 
 
 def test_not_an_output_folder(tmp_path):

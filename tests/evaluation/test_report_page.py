@@ -44,7 +44,13 @@ def test_the_page_shows_what_the_tables_of_the_other_forms_show(html):
     text = shown(html)
     for words in (
         *("Protocol paper", "F1 ceiling", "94.74", "bio − general", "8 of 10", "Exact boundaries F1"),
-        *("Confusion of types: bio", "(missed)", "(not annotated)", "Boundary and type", "What a perfect tagger keeps"),
+        *(
+            "Confusion of labels: bio",
+            "(missed)",
+            "(not annotated)",
+            "Boundary and type",
+            "What a perfect tagger keeps",
+        ),
         *("Hours 20", "Runs 40", "CO2e (France) 44.6 g", "cpu 65 W (assumed)", "How to read"),
     ):
         assert words in text

@@ -41,6 +41,9 @@ def test_latex_has_a_table_for_each_protocol(report):
         rows = [line for line in table[1].splitlines() if line.endswith(r"\\")]
         assert {line.count("&") for line in rows} == {len(table[0]) - 1}
     assert r"CAS\_1" in text and r"bio\_v2" in text
+    assert r"95 \% interval" in text
+    _, *lines = text.splitlines()  # the first is a comment
+    assert not any(re.search(r"(?<!\\)[%#]", line) for line in lines)
     assert r"$\uparrow$" in text and r"$\pm$" in text and r"\textbf{" in text
 
 
@@ -87,7 +90,7 @@ def test_the_card_is_read_by_the_hub(report, tmp_path):
     iob2 = results["CAS_1", "strict IOB2 F1 (protocol paper, mean of 10 seeds)"]
     assert iob2.metric_type == "f1" and iob2.metric_value != f1.metric_value
     text = ModelCard.load(path).text
-    assert "| EMEA | 72.90 ± " in text and "general" not in text and "audited" not in text
+    assert "| EMEA | F1 | 72.90 ± " in text and "general" not in text and "audited" not in text
 
 
 def test_the_card_of_a_model_in_another_protocol(report, tmp_path):

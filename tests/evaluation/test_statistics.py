@@ -181,3 +181,9 @@ def test_documents_limit_what_any_number_of_seeds_can_tell():
     smallest = detectable(spread)
     assert power(spread, smallest) == pytest.approx(0.8, abs=1e-3)
     assert 2 <= seeds_needed(spread, 2 * smallest) <= 10
+
+
+def test_differences_that_vary_by_rounding_alone_are_told():
+    spread = Spread(1, 30, seed_variance=0.0, residual_variance=0.0, document_variance=1e-34, document_df=29.0)
+    assert power(spread, 0.5) == 1.0
+    assert detectable(spread) < 1e-5

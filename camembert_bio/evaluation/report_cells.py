@@ -1,0 +1,72 @@
+"""Cells of the report's tables, the same in every form: comparisons, labels, confusion, ledger, costs."""
+
+from __future__ import annotations
+
+from camembert_bio import devices
+from camembert_bio.evaluation import wording
+from camembert_bio.evaluation.comparison import Comparison, TaskTable
+from camembert_bio.evaluation.cost import Cost
+from camembert_bio.evaluation.entries import Entry
+from camembert_bio.evaluation.measures import Measure
+from camembert_bio.evaluation.power import detectable, seeds_needed
+from camembert_bio.evaluation.results import Ledger
+
+COST_HEAD = ("model", "device", "runs", "hours", "kWh", *(f"g CO2e, {grid.name}" for grid in devices.GRIDS))
+
+
+def cost_cells(cost: Cost) -> list[str]:
+    """The cells of `COST_HEAD`."""
+    figures = [wording.three_digits(value) for value in (cost.hours, cost.kwh, *cost.grams.values())]
+    return [cost.model, cost.device, str(cost.num_runs), *figures]
+
+
+def comparison_head(measure: Measure) -> list[str]:
+    """The columns of `comparison_cells`."""
+    unit, point = ("points", "1 point") if measure.is_share else (measure.title, f"{wording.POINT:g}")
+    tests = ("95 % interval", "p", "p (Holm)", "p (permutation)")
+    return ["difference", unit, *tests, "effect", "seeds above 0", f"told ({unit})", f"seeds for {point}"]
+
+
+def comparison_cells(comparison: Comparison, measure: Measure) -> list[str]:
+    """The cells of `comparison_head` after the first."""
+    found = comparison.difference
+    gains = found.per_seed
+    told = detectable(found.spread)
+    needed = seeds_needed(found.spread, wording.POINT)
+    return [
+        wording.figure(found.interval.mean, measure, "+"),
+        wording.bounds(found.interval, measure, "+"),
+        wording.p_value(found.p),
+        wording.p_value(comparison.p_holm),
+        wording.p_value(found.p_permutation),
+        "–" if found.effect is None else f"{found.effect:+.2f}",
+        f"{sum(gain > 0 for gain in gains)} of {len(gains)}",
+        "–" if told is None else wording.figure(told, measure),
+        ("–" if len(gains) < 2 else "none suffice") if needed is None else str(needed),
+    ]
+
+
+def gold_counts(task: TaskTable) -> dict[str, int]:
+    """How often each label is gold, the most frequent first."""
+    gold = {label: found[0] for entry in task.entries.values() for label, found in entry.labels.items()}
+    return dict(sorted(gold.items(), key=lambda item: (-item[1], item[0])))
+
+
+def confusion_table(entry: Entry) -> tuple[list[str], list[tuple[str, list[float]]]]:
+    """Columns, and rows with their counts: gold labels in rows, predicted ones in columns."""
+    gold = sorted({one for one, _ in entry.confusion if one is not None})
+    pred = sorted({two for _, two in entry.confusion if two is not None})
+    rows: list[tuple[str, str | None]] = [(label, label) for label in gold]
+    columns: list[tuple[str, str | None]] = [(label, label) for label in pred]
+    if any(one is None for one, _ in entry.confusion):
+        rows.append(("(not annotated)", None))
+    if any(two is None for _, two in entry.confusion):
+        columns.append(("(missed)", None))
+    cells = [(name, [entry.confusion.get((one, two), 0.0) for _, two in columns]) for name, one in rows]
+    return ["", *(name for name, _ in columns)], cells
+
+
+def ledger_cells(ledger: Ledger) -> list[str]:
+    """Gold, what is kept of it, and each loss."""
+    lost = [getattr(ledger, name) for name in wording.LOSSES]
+    return [f"{count:,}" for count in (ledger.gold, ledger.gold - sum(lost), *lost)]
