@@ -96,7 +96,7 @@ def _score(run: Path, wanted: Probe, step: int) -> None:
 
 def _is_done(folder: Path, recipe: Finetune) -> bool:
     """Whether every run that a recipe asks for stands in a folder that was made by it."""
-    from camembert_bio.evaluation.results import find_runs
+    from camembert_bio.evaluation.results import find_runs, seeds_of
 
     if not (folder / RECIPE).is_file():
         return False
@@ -104,7 +104,7 @@ def _is_done(folder: Path, recipe: Finetune) -> bool:
         json.loads(json.dumps(values)) for values in (config.to_dict(recipe), config.read_json(folder / RECIPE))
     )
     same = all(asked[key] == made.get(key) for key in asked if key not in ("models", "output"))
-    return same and len(find_runs(folder)) == len(recipe.tasks) * len(recipe.seeds)
+    return same and len(find_runs(folder)) == sum(len(seeds_of(task.type, recipe.seeds)) for task in recipe.tasks)
 
 
 def _show(run: Path, scores: dict[int, dict[str, float]]) -> None:

@@ -75,7 +75,7 @@ class Columns:
     id: str | int | None = None
     """A document's id (default: `id` where there is one, else the row's number)."""
     text: str = "text"
-    """The text; of multiple choice the question."""
+    """The text, or a list of its words; of multiple choice the question."""
     text_pair: str | None = None
     """The second text of a pair (default: none, and `text_pair` for similarity)."""
     label: str = "label"

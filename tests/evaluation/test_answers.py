@@ -2,6 +2,7 @@
 
 import json
 
+import datasets
 import pytest
 
 from camembert_bio.errors import UserError
@@ -59,6 +60,48 @@ def test_choices_of_every_form(tmp_path):
     assert read(tmp_path, "multiple-choice", apart, choices=names)[0].gold == ("2",)
     (item,) = read(tmp_path, "multiple-choice", apart | {"answers": [1]}, choices=("cible_1", "cible_2"))
     assert (item.choices, item.gold) == ((("a", "un"), ("b", "deux")), ("b",))
+
+
+CLASSES = datasets.ClassLabel(names=["1", "2", "3"])
+# The columns of DrBenchmark's loaders (data_loaders_hf/*.py), with rows of our own.
+DRBENCHMARK = {
+    "CAS": ("classification", {"text": "tokens"}, {"tokens": [["Pas", "de", "toux"]], "label": [1]}, ("2",)),
+    "CLISTER": (
+        "similarity",
+        {"text": "text_1", "text_pair": "text_2"},
+        {"text_1": ["Pas de toux"], "text_2": ["Toux"], "label": [3.5]},
+        3.5,
+    ),
+    "DEFT 2020": (
+        "multiple-choice",
+        {
+            "text": "source",
+            "choices": {"1": "cible_1", "2": "cible_2", "3": "cible_3"},
+            "answers": "correct_cible",
+        },
+        {"source": ["Pas de toux"], "cible_1": ["a"], "cible_2": ["b"], "cible_3": ["c"], "correct_cible": [2]},
+        ("3",),
+    ),
+    "DEFT 2021": (
+        "multi-label",
+        {"labels": "specialities"},
+        {"text": ["Pas de toux"], "specialities": [[2, 0]]},
+        ("1", "3"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRBENCHMARK)
+def test_the_columns_of_drbenchmark(tmp_path, name):
+    task_type, columns, values, gold = DRBENCHMARK[name]
+    table = datasets.Dataset.from_dict({"id": ["7"], **values})
+    if "correct_cible" in values or task_type == "classification":
+        table = table.cast_column("correct_cible" if "correct_cible" in values else "label", CLASSES)
+    if "specialities" in values:
+        table = table.cast_column("specialities", datasets.List(CLASSES))
+    table.save_to_disk(tmp_path)
+    (item,) = read_items("datasets", tmp_path, task_type, Columns(**columns), (0.0, 5.0))
+    assert (item.id, item.texts[0], item.gold) == ("7", "Pas de toux", gold)
 
 
 def test_texts_alone(tmp_path):

@@ -103,6 +103,9 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
 
 
 def _checked(value: Any, where: str) -> str:
+    """A text; a list of words is one, with spaces between them."""
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        value = " ".join(value)
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{where} is no text; write a string that is not empty, or take the row out")
     check_text(value, where)
