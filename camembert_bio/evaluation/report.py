@@ -50,12 +50,12 @@ def write_report(
 
 
 def _texts(tasks: tuple[dict[str, Any], ...], tested: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The texts of the test documents of each task, by id."""
+    """The texts of the test documents of each task of entities, by id."""
     from camembert_bio.evaluation.tasks import load_task
 
     found = {}
     for task in (config.build(Task, values) for values in tasks):
-        if task.name not in tested:
+        if task.name not in tested or task.type != "ner":
             continue
         data = load_task(task)
         if tested[task.name] != data.sha256:

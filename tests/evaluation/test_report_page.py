@@ -8,13 +8,14 @@ from camembert_bio.errors import UserError
 from camembert_bio.evaluation.comparison import compare
 from camembert_bio.evaluation.cost import DEFAULT_FACTORS
 from camembert_bio.evaluation.documents import Span
+from camembert_bio.evaluation.measures import Labelled
 from camembert_bio.evaluation.predictions import Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import Task
 from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.report_documents import highlighted
 from camembert_bio.evaluation.report_html import page
 from camembert_bio.evaluation.tasks import load_task
-from tests.evaluation.outputs import write_grid, write_run, write_two_models
+from tests.evaluation.outputs import write_answers_run, write_grid, write_run, write_two_models
 from tests.pages import Page, needs_nothing_else
 
 
@@ -152,6 +153,15 @@ def test_documents_are_shown_on_request_alone_and_in_a_page_of_their_own(with_do
     assert sorted(missed) == sorted(
         data.test[k].text[d.spans[0].start : d.spans[0].end] for k, d in enumerate(data.test)
     )
+
+
+def test_texts_are_read_of_tasks_of_entities_alone(with_documents):
+    output, _ = with_documents
+    grid = json.loads((output / "finetune.json").read_text())
+    gone = {"name": "classes", "type": "classification", "format": "csv", "train": "gone.csv", "test": "gone.csv"}
+    files.write_json(output / "finetune.json", {**grid, "tasks": [*grid["tasks"], gone]})
+    write_answers_run(output, "classes", "classification", "bio", 0, [Labelled("a", ("x",), ("x",))])
+    assert write_report(output, with_text=True)["page_with_text"].is_file()
 
 
 def test_documents_that_changed_since_are_refused(with_documents):
