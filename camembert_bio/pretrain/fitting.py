@@ -48,7 +48,7 @@ class Fits:
 
     def stages(self, device: Device) -> dict[str, Any]:
         """The parts at each ZeRO stage for the phase that takes most, with the recipe's micro-batch."""
-        own = self._zero.get("stage", 0)
+        own = self._zero["stage"]
         by_stage = {stage: read_ds_config(f"zero{stage}")["zero_optimization"] for stage in range(4)} | {
             own: self._zero
         }

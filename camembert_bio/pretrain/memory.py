@@ -72,7 +72,7 @@ def stage_memory(work: Pass, layout: Layout, zero: Mapping[str, Any]) -> StageMe
     one and two ranks at each stage. A step has two moments that may be the worst: in the last backward pass, and
     where gradients are copied to be sent or to become the optimizer's.
     """
-    stage = zero.get("stage", 0)
+    stage = zero["stage"]
     held = _STAGES[stage](work, layout, zero)
     host = 0 if layout.on_cpu else _offloaded(held, zero)
     return StageMemory(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from camembert_bio import config
 from camembert_bio.errors import Mistakes, UserError, nearest
@@ -31,7 +34,8 @@ FP16 = {"loss_scale": 0, "initial_scale_power": 16, "loss_scale_window": 1000, "
 def read_ds_config(name: str) -> dict[str, Any]:
     """A DeepSpeed configuration by path, or by the name of one that the package ships.
 
-    Raises `UserError` when it is not found, or with all that it sets of what the recipe owns.
+    Raises `UserError` when it is not found, with all that it sets of what the recipe owns, or with all that DeepSpeed
+    does not take of its `zero_optimization`.
     """
     path = Path(name)
     if not path.is_file():
@@ -45,7 +49,35 @@ def read_ds_config(name: str) -> dict[str, Any]:
     for key in sorted(values.keys() & RECIPE_OWNS.keys()):
         mistakes.messages.append(f"{path} sets {key!r}, which belongs to the recipe's {RECIPE_OWNS[key]}; remove it")
     mistakes.raise_any("the ds_config sets what the recipe owns:")
-    return values
+    return values | {"zero_optimization": _zero_optimization(path, values.get("zero_optimization", {}))}
+
+
+def _zero_optimization(path: Path, values: object) -> dict[str, Any]:
+    """That section of a ds_config as DeepSpeed reads it; without one there is no ZeRO, which is stage 0.
+
+    Raises `UserError` with all that DeepSpeed does not take.
+    """
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    if not isinstance(values, dict):
+        shown = json.dumps(values)
+        raise UserError(f'{path}: zero_optimization is {shown}, not a mapping; write {{"stage": 1}}, for example')
+    stage = values.get("stage", 0)
+    mistakes = Mistakes()
+    if type(stage) is not int or not 0 <= stage <= 3:  # DeepSpeed takes true for 1
+        mistakes.messages.append(f"{path}: zero_optimization.stage is {json.dumps(stage)}; use 0, 1, 2 or 3")
+    try:
+        found = DeepSpeedZeroConfig(**{"stage": 0, **values})
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            name = ".".join(map(str, ("zero_optimization", *problem["loc"])))
+            unknown = problem["type"] == "extra_forbidden"
+            fact = "no option of DeepSpeed's; correct or remove it" if unknown else problem["msg"]
+            if name != "zero_optimization.stage":
+                mistakes.messages.append(f"{path}: {name}: {fact[:1].lower()}{fact[1:]}")
+    mistakes.raise_any("the ds_config cannot be used:")
+    read: dict[str, Any] = found.model_dump(by_alias=True, exclude_unset=True, exclude_none=True, mode="json")
+    return read
 
 
 def engine_settings(recipe: Pretrain) -> dict[str, Any]:
@@ -59,20 +91,20 @@ def engine_settings(recipe: Pretrain) -> dict[str, Any]:
     """
     settings = read_ds_config(recipe.ds_config)
     if recipe.precision != "fp32":
-        if settings.get("zero_optimization", {}).get("stage", 0) == 0:
+        if settings["zero_optimization"]["stage"] == 0:
             raise UserError(
                 f"precision {recipe.precision} needs fp32 masters, which ZeRO stage 0 has not; use ds_config zero1"
             )
         options = FP16 if recipe.precision == "fp16" else {}
         settings |= {recipe.precision: {"enabled": True, **options}, "data_types": {"grad_accum_dtype": "fp32"}}
     if recipe.optimizer.kind == "muon":
-        zero = settings.get("zero_optimization", {})
+        zero = settings["zero_optimization"]
         if "offload_optimizer" in zero or "offload_param" in zero:
             raise UserError(
                 f"optimizer muon is not proven with offload; use a ds_config without, not {recipe.ds_config}"
             )
         # DeepSpeed's Muon needs whole gradients at stage 3.
-        settings["zero_optimization"] = {**zero, "reduce_scatter": zero.get("stage", 0) != 3}
+        settings["zero_optimization"] = {**zero, "reduce_scatter": zero["stage"] != 3}
     return settings | {
         "train_micro_batch_size_per_gpu": recipe.micro_batch_size,
         "gradient_accumulation_steps": 1,

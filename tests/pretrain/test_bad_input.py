@@ -52,6 +52,16 @@ def one_of_phases(**values: object) -> Make:
     return lambda corpus, folder: {"schedule": {}, "phases": [{"max_steps": 1}, values]}
 
 
+def ds_config(zero: object) -> Make:
+    """A user's own, with a section `zero_optimization`."""
+
+    def make(corpus: Corpus, folder: Path) -> dict:
+        files.write_json(folder / "mine.json", {"zero_optimization": zero})
+        return {"ds_config": str(folder / "mine.json")}
+
+    return make
+
+
 MISTAKES: dict[str, tuple[Make, str]] = {
     "whole words without a rule": (without_rule, "set objective.whole_word to false to mask single pieces"),
     "a length over the positions": (
@@ -67,6 +77,16 @@ MISTAKES: dict[str, tuple[Make, str]] = {
         "has no windows of cases in its split 'train'; take the source",
     ),
     "phases without tokens": (one_of_phases(max_tokens=0), "phases.1.max_tokens: input should be greater than 0"),
+    "a stage that is none": (ds_config({"stage": 4}), "zero_optimization.stage is 4; use 0, 1, 2 or 3"),
+    "a section that is no mapping": (ds_config(3), "zero_optimization is 3, not a mapping; write"),
+    "an option that DeepSpeed has not": (
+        ds_config({"stage": 1, "bucket": 5, "offload_optimizer": {"devices": "cpu"}}),
+        "zero_optimization.offload_optimizer.devices: no option of DeepSpeed's; correct or remove it",
+    ),
+    "a value that DeepSpeed refuses": (
+        ds_config({"stage": True, "reduce_bucket_size": "big"}),
+        "zero_optimization.reduce_bucket_size: input should be a valid integer",
+    ),
     "no phase at all": (
         lambda corpus, folder: {"schedule": {}, "phases": []},
         "give exactly one of schedule.max_steps and schedule.max_tokens",

@@ -202,8 +202,10 @@ def test_settings_that_are_refused(tiny, tmp_path):
 
 
 def test_check_tells_what_would_run_and_lists_every_mistake(tiny, tmp_path):
-    recipe = built(tiny(tmp_path / "run"))
+    (tmp_path / "empty.json").write_text("{}")
+    recipe = built(tiny(tmp_path / "run", ds_config=str(tmp_path / "empty.json")))
     told = plan(recipe, check(recipe, world_size=2), Assumptions(2))
+    assert told["memory"]["stage"] == 0
     (phase,) = told["phases"]
     assert (told["steps"], told["tokens"], phase["gradient_accumulation_steps"]) == (4, 4 * 8 * 64, 2)
     assert told["resumes"] is False and phase["window_fill"] > 0.9
