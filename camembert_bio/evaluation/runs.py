@@ -157,16 +157,9 @@ def _run(recipe: Finetune, task: TaskData, model: ModelFolder, runs: TaskRuns, s
     folder = recipe.output / task.name / model.name / f"seed-{seed}"
     done = runs.run(seed, f"{task.name} {model.name} seed {seed}")
     _save(folder, _result(recipe, task, model, seed), run_id(recipe, task, model, seed), done)
-    logger.info(
-        "%s, %s, seed %d: %s, best at step %d of %d, %.0f s",
-        task.name,
-        model.name,
-        seed,
-        summary(task, done.found),
-        done.outcome.best_step,
-        recipe.max_steps,
-        done.outcome.train_s,
-    )
+    steps = f", best at step {done.outcome.best_step} of {recipe.max_steps}" if done.outcome.best_step else ""
+    found, train_s = summary(task, done.found), done.outcome.train_s
+    logger.info("%s, %s, seed %d: %s%s, %.0f s", task.name, model.name, seed, found, steps, train_s)
 
 
 def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> dict[str, Any]:

@@ -77,7 +77,10 @@ def values(tmp_path_factory, brat_folder, model_folder):
 
 def test_every_type_in_one_grid(values):
     report = run_finetune(config.build(Finetune, values))
-    assert report is not None and report.is_file()
+    assert report is not None
+    text = report.read_text(encoding="utf-8")
+    assert all(measure.title in text for measure in MEASURES.values())
+    assert all(name in text for name in MEASURES)
     saved = {path.parent for path in values["output"].rglob("predictions.jsonl")}
     assert len(saved) == 2 * (len(MEASURES) - len(ONCE)) + len(ONCE)
     for folder in saved:
