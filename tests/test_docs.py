@@ -34,6 +34,9 @@ NOT_RUN = {
         "launch/hostfile.example"
     ),
     "sbatch launch/pretrain.sbatch small.yaml run": "launch/pretrain.sbatch",
+    "camembert-bio finetune small.yaml output=results-side-by-side --workers 2": (
+        "camembert_bio/evaluation/workers.py"  # run by test_workers
+    ),
     "mpirun -n 9 camembert-bio prepare small.yaml": "camembert_bio/corpus/workers.py",  # run by test_scale
 }
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

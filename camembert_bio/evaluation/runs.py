@@ -42,11 +42,7 @@ def run_finetune(recipe: Finetune) -> Path | None:
     report is of the runs that are done, None when there is none. Every task and model folder is read before the first
     run. Raises `UserError` with all that is wrong with them and with the output.
     """
-    mistakes = Mistakes()
-    with mistakes.noted():
-        _check_output(recipe.output)
-    tasks, models = open_grid(recipe, mistakes)
-    mistakes.raise_any("finetune cannot start:")
+    tasks, models = check_finetune(recipe)
     # Not write_json, which sorts keys: the report keeps the order of the models.
     files.write_atomic(recipe.output / RECIPE, json.dumps(config.to_dict(recipe), indent=2) + "\n")
     num_left, num_done = 1, 1
@@ -57,6 +53,16 @@ def run_finetune(recipe: Finetune) -> Path | None:
         logger.info("%d runs are being done by other processes, which will report them", num_left)
     with alone(recipe.output):
         return write_report(recipe.output)["report"] if find_runs(recipe.output) else None
+
+
+def check_finetune(recipe: Finetune) -> tuple[list[TaskData], list[ModelFolder]]:
+    """Every task and model, read. Raises `UserError` with all that is wrong with them and with the output."""
+    mistakes = Mistakes()
+    with mistakes.noted():
+        _check_output(recipe.output)
+    tasks, models = open_grid(recipe, mistakes)
+    mistakes.raise_any("finetune cannot start:")
+    return tasks, models
 
 
 def open_grid(recipe: Finetune, mistakes: Mistakes) -> tuple[list[TaskData], list[ModelFolder]]:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from camembert_bio import config
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.recipe import Format
-from camembert_bio.verbs.command import SECTIONS, answer, declare, declare_recipe, load, pue, within
+from camembert_bio.verbs.command import SECTIONS, answer, declare, declare_recipe, load, positive, pue, within
 
 
 def add(verbs: Any) -> None:
@@ -20,7 +20,9 @@ def add(verbs: Any) -> None:
     corpora.add_argument("--split", metavar="NAME", help="manifest, or name of a split, that divides the corpus")
     corpora.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="count sub-words; ceilings at length 512")
     text = "fine-tune and score model folders over seeds; skips finished runs"
-    declare_recipe(verbs, "finetune", "finetune", _finetune, text)
+    tune = declare_recipe(verbs, "finetune", "finetune", _finetune, text)
+    text = "runs side by side, each with one of the visible GPUs or a share of the cores (default 1)"
+    tune.add_argument("--workers", type=positive, default=1, metavar="N", help=text)
     text = "find values of the section finetune by their score on validation; goes on where it ended"
     declare_recipe(verbs, "search", "search", _search, text)
     score = declare(verbs, "score", _score, "recompute every score from saved predictions")
@@ -55,9 +57,14 @@ def _corpora(options: argparse.Namespace) -> int:
 
 def _finetune(options: argparse.Namespace) -> int:
     recipe = load(options)
-    from camembert_bio.evaluation.runs import run_finetune
+    from camembert_bio.evaluation.runs import check_finetune, run_finetune
 
-    report = run_finetune(recipe)
+    if options.workers > 1:
+        from camembert_bio.evaluation.workers import run_workers
+
+        check_finetune(recipe)
+        run_workers(["finetune", options.recipe, *options.overrides], options.workers)
+    report = run_finetune(recipe)  # what workers have done is skipped, and reported
     if report is None:
         return answer(options, {"report": None}, "other processes do every run; they will write the report")
     from camembert_bio.evaluation.report import PAGE

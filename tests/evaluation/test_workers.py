@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from camembert_bio.errors import RunError
+from camembert_bio.evaluation.predictions import score
+from camembert_bio.evaluation.workers import environments, run_workers
+from tests.processes import CLI
+
+
+@pytest.mark.parametrize(
+    ("visible", "num_gpus", "expected"),
+    [
+        (None, 2, ["0", "1", "0"]),
+        ("3,5", 2, ["3", "5", "3"]),
+        ("GPU-a, GPU-b,GPU-c,GPU-d", 4, ["GPU-a", "GPU-b", "GPU-c"]),
+    ],
+)
+def test_each_worker_has_one_gpu(visible, num_gpus, expected):
+    assert environments(3, visible, num_gpus, 16) == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in expected]
+
+
+def test_workers_without_a_gpu_share_the_cores():
+    assert environments(2, None, 0, 9) == [{"OMP_NUM_THREADS": "4"}] * 2
+    assert environments(4, "0", 0, 2) == [{"OMP_NUM_THREADS": "1"}] * 4
+
+
+def finetune(values, tmp_path, *arguments):
+    parts = {key: str(value) for key, value in values["tasks"][0].items()}
+    recipe = tmp_path / "grid.yaml"
+    recipe.write_text(yaml.safe_dump({"finetune": {**values, "tasks": [parts], "output": str(values["output"])}}))
+    command = [sys.executable, *CLI, "finetune", str(recipe), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400)
+
+
+def test_workers_do_a_grid_and_the_report_has_all(recipe_values, tmp_path):
+    done = finetune({**recipe_values, "seeds": [0, 1]}, tmp_path, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert sorted(score(recipe_values["output"])) == [f"drugs/tiny/seed-{seed}" for seed in (0, 1)]
+    said = [line for line in done.stderr.splitlines() if ": F1 " in line]
+    assert len(said) == 2, done.stderr
+    assert all(line.startswith(("[worker 0] ", "[worker 1] ")) for line in said), said
+    assert "2 of 2 runs are done" in done.stderr
+    assert (recipe_values["output"] / "report.html").is_file()
+
+
+def test_a_worker_that_fails_is_told(tmp_path, capsys):
+    message = "2 of 2 workers failed: worker 0 with code 2, worker 1 with code 2; their messages stand above"
+    with pytest.raises(RunError, match=message):
+        run_workers(["finetune", str(tmp_path / "missing.yaml")], 2)
+    said = capsys.readouterr().err
+    for number in (0, 1):
+        assert f"[worker {number}] " in said
+    assert "is neither a file nor a recipe of the package" in said
