@@ -1,10 +1,10 @@
 """How training scales: over two ranks here, measured; over nodes of GPUs, by a model of the bytes that they send.
 
-    python benchmarks/scaling.py
+    python benchmarks/scaling.py [--modelled]
 
 Measured: the same work for each rank (weak scaling), one thread a rank, one and two ranks in turn, medians of three.
 Model: the bytes that DeepSpeed 0.19.8 sends in a step at each ZeRO stage over the bandwidth of a node's link. Every
-assumption is in the line that rests on it. One JSON line a bar.
+assumption is in the line that rests on it. One JSON line a bar. `--modelled` computes the model's lines alone anew.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ LATENCY_S = 10e-6
 """Of one of the 2 x (ranks - 1) hops of a ring."""
 BACKWARD = 2 / 3
 """Share of the computation that is the backward pass."""
-SIZE = 2
-"""Bytes of a gradient or weight that is sent: bf16."""
+GRADIENT, WEIGHT = 4, 2
+"""Bytes of one that is sent: `pretrain.settings` sends gradients in fp32 and DeepSpeed weights in bf16."""
 MFU, ROWS = 0.4, 32
 """Of one device alone, and its windows of 512 in a micro-batch."""
 GPUS_OF_NODE = 4
@@ -135,31 +136,44 @@ def weak_scaling() -> None:
     report("scaling.weak_2_ranks", two / (2 * one), ">= 0.8", two / (2 * one) >= 0.8, **detail)
 
 
-def sent_bytes(stage: int, num_parameters: int, world_size: int, micro_batches: int, size: int) -> tuple[float, float]:
-    """Bytes that a rank sends in a step by rings: those that the backward pass may hide, and those after it.
+@dataclass(frozen=True)
+class Sent:
+    """What a rank sends in a step by rings: what the backward pass may hide, and what comes after it."""
 
-    DeepSpeed 0.19.8: gradients are all-reduced, at stage 2 after each micro-batch, and stages 1 and 2 gather the
-    updated weights once a step. Stage 3 gathers the weights and reduces the gradients to their owners for each
-    micro-batch, ahead of what computes with them.
+    hideable: float
+    """Bytes."""
+    hideable_rings: int
+    after: float
+    """Bytes."""
+    after_rings: int
+
+
+def sent(stage: int, num_parameters: int, world_size: int, micro_batches: int) -> Sent:
+    """What DeepSpeed 0.19.8 sends in bf16.
+
+    Stage 1, its BF16_Optimizer, all-reduces the sums once, after the last backward pass, whatever `overlap_comm` says.
+    Stage 2 all-reduces after each micro-batch. Both gather the updated weights once a step. Stage 3 gathers the
+    weights and reduces the gradients to their owners for each micro-batch, ahead of what computes with them.
     """
-    once = (world_size - 1) / world_size * num_parameters * size
+    once = (world_size - 1) / world_size * num_parameters
+    gradients, weights = once * GRADIENT, once * WEIGHT
     return {
-        1: (2 * once, once),
-        2: (2 * once * micro_batches, once),
-        3: (2 * once * micro_batches, 0.0),
+        1: Sent(0.0, 0, 2 * gradients + weights, 2),
+        2: Sent(2 * gradients * micro_batches, 1, weights, 1),
+        3: Sent((gradients + weights) * micro_batches, 1, 0.0, 0),
     }[stage]
 
 
 def efficiencies(stage: int, link_gb_s: float, world_size: int, compute_s: float, micro_batches: int) -> dict[str, Any]:
     """Time of computation over that of a step, with nothing hidden and with what fits behind the backward pass."""
-    hideable, after = sent_bytes(stage, num_parameters(), world_size, micro_batches, SIZE)
+    traffic = sent(stage, num_parameters(), world_size, micro_batches)
     speed, ring_s = link_gb_s * 1e9 * USABLE, 2 * (world_size - 1) * LATENCY_S
-    hideable_s, after_s = hideable / speed + ring_s, after / speed + (ring_s if after else 0.0)
-    # Up to stage 1 gradients travel behind the last micro-batch alone.
-    shown_s = max(0.0, hideable_s - BACKWARD * compute_s * (micro_batches if stage > 1 else 1)) + after_s
+    hideable_s = traffic.hideable / speed + traffic.hideable_rings * ring_s
+    after_s = traffic.after / speed + traffic.after_rings * ring_s
     compute_s *= micro_batches
+    shown_s = max(0.0, hideable_s - BACKWARD * compute_s) + after_s
     return {
-        "sent_mb": round((hideable + after) / 1e6),
+        "sent_mb": round((traffic.hideable + traffic.after) / 1e6),
         "hidden_none": round(compute_s / (compute_s + hideable_s + after_s), 3),
         "hidden_all": round(compute_s / (compute_s + shown_s), 3),
     }
@@ -186,13 +200,14 @@ def modelled() -> None:
     compute_s = flops / (MFU * peak)
     assumed = {
         "device": f"{device.name}, {GPUS_OF_NODE} a node, one link of each kind a node, in a ring",
-        "sent_in": "bf16",
+        "sent_in": "gradients fp32, weights bf16",
         "mfu_alone": MFU,
         "windows_of_512_a_micro_batch": ROWS,
         "compute_s_a_micro_batch": round(compute_s, 4),
         "usable_share_of_link": USABLE,
         "latency_s_a_hop": LATENCY_S,
-        "hidden_all": "gradients, at stage 3 weights too, travel behind the backward pass, two thirds of the work",
+        "hidden_all": "at stage 2 gradients, at stage 3 weights too, travel behind the backward pass, two thirds of "
+        "the work; at stage 1 nothing: DeepSpeed's bf16 reduces after it",
     }
     for nodes in NODES:
         world_size = nodes * GPUS_OF_NODE
@@ -211,15 +226,16 @@ def modelled() -> None:
 
 
 def report(name: str, value: float, target: str | None, met: bool | None, **detail: Any) -> None:
-    """Print one bar and keep it."""
+    """Print one bar and keep it, in the place of its last value."""
     line = json.dumps({"name": name, "value": round(value, 3), "target": target, "met": met, "detail": detail})
     print(line, flush=True)
-    with open(RESULTS, "a") as file:
-        file.write(line + "\n")
+    kept = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    lines = {json.loads(old)["name"]: old for old in kept} | {name: line}
+    RESULTS.write_text("".join(f"{old}\n" for old in lines.values()))
 
 
 if __name__ == "__main__":
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.unlink(missing_ok=True)
     modelled()
-    weak_scaling()
+    if sys.argv[1:] != ["--modelled"]:
+        weak_scaling()

@@ -27,8 +27,8 @@ RECIPE_OWNS = {
     "data_types": "precision",
 }
 
-# A loss scale that follows the gradients, for which DeepSpeed's word is 0; see `loss_scale`.
-FP16 = {"loss_scale": 0, "initial_scale_power": 16, "loss_scale_window": 1000, "hysteresis": 1, "min_loss_scale": 1}
+# A loss scale that follows the gradients, for which DeepSpeed's word is 0; `loss_scale` says when it doubles.
+FP16 = {"loss_scale": 0, "initial_scale_power": 16, "hysteresis": 1, "min_loss_scale": 1}
 
 
 def read_ds_config(name: str) -> dict[str, Any]:
@@ -97,6 +97,9 @@ def engine_settings(recipe: Pretrain) -> dict[str, Any]:
             )
         options = FP16 if recipe.precision == "fp16" else {}
         settings |= {recipe.precision: {"enabled": True, **options}, "data_types": {"grad_accum_dtype": "fp32"}}
+        # DeepSpeed's default is the precision: it would round the fp32 sum of the micro-batches before it is sent, at
+        # stage 1 on one rank too, and add over ranks in 16 bits.
+        settings.setdefault("communication_data_type", "fp32")
     if recipe.optimizer.kind == "muon":
         zero = settings["zero_optimization"]
         if "offload_optimizer" in zero or "offload_param" in zero:

@@ -12,7 +12,7 @@ from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
 
 from camembert_bio import config
 from camembert_bio.errors import EXIT_DONE, DoNotRequeueError, UserError
-from camembert_bio.pretrain import checkpoint, metrics, settings
+from camembert_bio.pretrain import checkpoint, loss_scale, metrics, settings
 from camembert_bio.pretrain.loop import pretrain
 from camembert_bio.pretrain.loss_scale import MAX_STEPS_AT_MINIMUM, LossScale
 from camembert_bio.pretrain.recipe import Pretrain
@@ -21,15 +21,15 @@ from .several import rewind
 
 pytestmark = pytest.mark.usefixtures("world_of_one")
 
+SCALER = {"min_scale": 1, "delayed_shift": 1, "consecutive_hysteresis": False}
+
 
 def curve(run: Path, *names: str) -> list[float]:
     return [point[name] for point in metrics.read(run) if "train/loss" in point for name in names]
 
 
 def new_scale(start: float) -> LossScale:
-    return LossScale(
-        DynamicLossScaler(start, scale_window=3, min_scale=1, delayed_shift=1, consecutive_hysteresis=False)
-    )
+    return LossScale(DynamicLossScaler(start, scale_window=3, **SCALER))
 
 
 @pytest.fixture
@@ -69,6 +69,37 @@ def test_a_step_that_overflows_in_fp16_is_taken_at_a_smaller_scale(fp16_everywhe
             assert all(torch.equal(got[name], value) for name, value in expected.items())
 
 
+def gradient(run: Path, step: int) -> torch.Tensor:
+    """The first moments after a step, in one vector."""
+    state = checkpoint.read_optimizer(checkpoint.path_of(run, step))
+    return torch.cat([state[name].flatten() for name in sorted(state) if name.startswith("exp_avg.")])
+
+
+def test_the_update_at_which_the_scale_doubles_has_the_whole_gradient(fp16_everywhere, tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(settings.FP16, "initial_scale_power", 8)
+    runs = {"zero1": 1000, "zero1-doubling": 2, "zero3-doubling": 2}
+    for name, updates in runs.items():
+        monkeypatch.setattr(loss_scale, "UPDATES_TO_DOUBLE", updates)
+        values = tiny(tmp_path / name, precision="fp16", ds_config=name[:5], schedule={"max_steps": 3})
+        values["model"]["config"] |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        values["optimizer"] |= {"betas": [0.5, 0.98], "gradient_clipping": 0}
+        values["checkpoint"] = {"every_steps": 1, "keep": 9}
+        assert pretrain(config.build(Pretrain, values)) == EXIT_DONE
+    first = gradient(tmp_path / "zero1", 1) * 2**9
+    share = float((first == first.half())[first != 0].float().mean())
+    assert share < 0.9, "over micro-batches gradients add in fp32"
+    for name in ("zero1-doubling", "zero3-doubling"):
+        scales = [
+            checkpoint.read_state(path)["loss_scale"]["cur_scale"] for path in checkpoint.complete(tmp_path / name)
+        ]
+        assert scales == [2**8, 2**8, 2**9, 2**9]
+        for step in (1, 2, 3):
+            steady, doubling = gradient(tmp_path / "zero1", step), gradient(tmp_path / name, step)
+            assert float((steady - doubling).norm() / steady.norm()) < 0.02, (name, step)
+        norms = curve(tmp_path / name, "train/gradient_norm")
+        assert norms == pytest.approx(curve(tmp_path / "zero1", "train/gradient_norm"), rel=0.01)
+
+
 def test_a_scale_that_stays_at_its_minimum_is_a_divergence():
     scale = new_scale(1.0)
     for _ in range(MAX_STEPS_AT_MINIMUM - 1):
@@ -87,18 +118,27 @@ def test_a_scale_that_stays_at_its_minimum_is_a_divergence():
         scale.count(1.0, applied=False)
 
 
-def test_a_scale_is_halved_by_each_overflow_and_goes_on_where_it_was():
-    scaler = DynamicLossScaler(8.0, scale_window=3, min_scale=1, delayed_shift=1, consecutive_hysteresis=False)
-    scale = LossScale(scaler)
-    for overflow in (True, True, True, True, False, False):  # the fourth is at the minimum: DeepSpeed would raise
+def test_a_scale_follows_the_gradients_and_goes_on_where_it_was(monkeypatch):
+    monkeypatch.setattr(loss_scale, "UPDATES_TO_DOUBLE", 3)
+
+    def attempt(scale: LossScale, scaler: DynamicLossScaler, overflow: bool) -> float:
+        tried = scale.value
         scaler.update_scale(overflow)
-    assert scale.value == 1.0
-    later = DynamicLossScaler(64.0, scale_window=3, min_scale=1, delayed_shift=1, consecutive_hysteresis=False)
-    LossScale(later).restore(scale.state())
-    for _ in range(2):
-        scaler.update_scale(False)
-        later.update_scale(False)
-    assert later.cur_scale == scaler.cur_scale == 2.0
+        scale.count(tried, applied=not overflow)
+        return scale.value
+
+    first, later = (DynamicLossScaler(8.0, scale_window=3, **SCALER) for _ in range(2))
+    scale, resumed = LossScale(first), LossScale(later)
+    start = [attempt(scale, first, overflow) for overflow in (True, True, True, False, False)]
+    assert start == [4, 2, 1, 1, 1]
+    resumed.restore(scale.state())
+    attempts = (False, False, False, False, True, False)
+    assert [attempt(scale, first, overflow) for overflow in attempts] == [2, 2, 2, 4, 2, 2]
+    assert [attempt(resumed, later, overflow) for overflow in attempts] == [2, 2, 2, 4, 2, 2]
+    assert scale.state() == resumed.state()
+    first.update_scale(True)
+    first.update_scale(True)
+    assert scale.value == 1.0, "no further, where DeepSpeed would raise"
 
 
 def test_activations_that_are_computed_twice_give_the_same_gradients(tiny, tmp_path):
