@@ -52,11 +52,12 @@ class Mistakes:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note the `UserError` that the block raises, and go on after the block."""
+        """Note the `UserError` that the block raises, unless it was told already, and go on after the block."""
         try:
             yield
         except UserError as error:
-            self.messages.append(str(error))
+            if not any(str(error) in told for told in self.messages):
+                self.messages.append(str(error))
 
     def raise_any(self, heading: str) -> None:
         """Raise one `UserError`: the only mistake alone, or the heading and a list; nothing when there is none."""

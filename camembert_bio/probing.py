@@ -84,7 +84,7 @@ def _score(run: Path, wanted: Probe, step: int) -> None:
     with tempfile.TemporaryDirectory(prefix=".model-", dir=run / PROBE) as aside:
         try:
             model = export(run, Path(aside) / "model", step)
-        except (UserError, FileNotFoundError):
+        except UserError:
             if checkpoint.path_of(run, step).is_dir():
                 raise
             logger.warning(

@@ -179,7 +179,7 @@ class Order:
 def _check(repeats: Mapping[str, float], sources: tuple[str, ...]) -> None:
     mistakes = [f"repeats of {name!r}: no such source ({nearest(name, sources)})" for name in repeats.keys() - sources]
     mistakes += [
-        f"repeats of {name!r} are {value}; use a finite number up to {_MAX_REPEATS:,}, 0 to leave the source out"
+        f"repeats of {name!r} are {value}; use a finite number up to {_MAX_REPEATS:,}"
         for name, value in repeats.items()
         if not 0 <= value <= _MAX_REPEATS  # NaN neither
     ]

@@ -1,7 +1,7 @@
 """Checkpoints by a commit protocol: a folder under its name is complete, or it is not there.
 
     checkpoints/step-00012000/   MANIFEST.json  model.safetensors  optimizer.safetensors  state.json
-    checkpoints/.tmp-…           being written, or left by a kill; removed at the next start
+    checkpoints/.tmp-…           being written or removed, or left by a kill; removed at the next start
     checkpoints/.corrupt-…       set aside because a hash did not agree
     latest                       a hint for people; the scan decides
 
@@ -91,7 +91,8 @@ def _write(run: Path, snapshot: Snapshot, keep: int) -> Path:
         files.write_json(aside / MANIFEST, {"format": 1, **snapshot.state, "files": entries})
     files.write_atomic(run / "latest", target.name + "\n")
     for old in complete(run)[:-keep]:
-        shutil.rmtree(old)
+        aside = old.rename(old.with_name(f".tmp-{old.name}"))  # whole or gone for whoever reads it
+        shutil.rmtree(aside)
     return target
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camembert_bio import files
-from camembert_bio.errors import UserError
+from camembert_bio.errors import DoNotRequeueError, UserError
 from camembert_bio.model import encoder as encoders
 from camembert_bio.pretrain import checkpoint, run_folder
 from camembert_bio.shards.manifest import TOKENIZER
@@ -27,10 +27,10 @@ def export(run: Path, output: Path, step: int | None = None, average: int = 1) -
     run_folder.check_begun(run)
     if output.exists():
         raise UserError(f"output {output} exists; give a folder that does not, or remove it")
-    found = checkpoint.find_last(run, step, average)
+    found, mean = _read(run, step, average)
     encoders.quiet_transformers()
     encoder = encoders.rebuild_encoder(run / run_folder.MODEL_CONFIG)
-    checkpoint.load_into(encoder, _mean(found))
+    checkpoint.load_into(encoder, mean)
     encoder.set_attn_implementation("sdpa")
     encoders.assert_tied(encoder)
     with files.atomic_folder(output) as aside:
@@ -41,6 +41,21 @@ def export(run: Path, output: Path, step: int | None = None, average: int = 1) -
         encoders.assert_tied(encoders.load_encoder(aside))
     logger.info("exported %s of %s to %s", ", ".join(path.name for path in found), run, output)
     return output
+
+
+def _read(run: Path, step: int | None, average: int) -> tuple[list[Path], checkpoint.Tensors]:
+    """The checkpoints to export and their mean. Raises `UserError` when the run removes one while it is read."""
+    there = checkpoint.complete(run)
+    try:
+        found = checkpoint.find_last(run, step, average)
+        return found, _mean(found)
+    except (UserError, DoNotRequeueError, OSError):
+        gone = [path.name for path in there if not path.is_dir()]
+        if not gone:
+            raise
+        raise UserError(
+            f"{', '.join(gone)} of {run} was removed by the run meanwhile; raise checkpoint.keep or try again"
+        ) from None
 
 
 def _mean(found: Sequence[Path]) -> checkpoint.Tensors:

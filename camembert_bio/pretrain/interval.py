@@ -112,7 +112,6 @@ class Interval:
         seconds = sum(self._seconds.values())
         flops_per_s = sum(share.flops for share in shares) / len(shares) / seconds
         scalars = {
-            "train/loss": sum(step.loss_sum for step in self._steps) / max(1.0, num_targets),
             "train/learning_rate": last.learning_rate,
             "train/gradient_norm": last.gradient_norm,
             "train/clipped": sum(step.clipped for step in self._steps) / num_steps,
@@ -123,6 +122,8 @@ class Interval:
             "memory/peak_gb": max(share.memory_bytes for share in shares) / 1e9,
         }
         scalars |= _seconds_of_parts(shares, num_steps)
+        if num_targets:  # a mean over none is no point of the curve
+            scalars["train/loss"] = sum(step.loss_sum for step in self._steps) / num_targets
         if maskable := sum(share.num_maskable for share in shares):
             scalars["data/mask_rate"] = sum(step.num_targets for step in self._steps if step.masked) / maskable
         if last.loss_scale is not None:

@@ -90,7 +90,8 @@ class Metrics:
 
     def say(self, step: int, scalars: dict[str, float]) -> None:
         """The console's line: step, loss, rate of tokens, MFU where the device's peak is known, time left."""
-        told = [f"loss {scalars['train/loss']:.4f}", f"{scalars['speed/tokens_per_s']:,.0f} tokens/s"]
+        loss = f"loss {scalars['train/loss']:.4f}" if "train/loss" in scalars else "no targets"
+        told = [loss, f"{scalars['speed/tokens_per_s']:,.0f} tokens/s"]
         if "speed/mfu" in scalars:
             told.append(f"MFU {scalars['speed/mfu']:.1%}")
         if self._bar is not None:

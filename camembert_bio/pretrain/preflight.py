@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from camembert_bio import config
 from camembert_bio.data.order import Order, accumulation_steps
 from camembert_bio.data.room import check_group, check_room
 from camembert_bio.data.windows import WindowTable, load_windows
-from camembert_bio.errors import Mistakes, raise_all
+from camembert_bio.errors import Mistakes, UserError, raise_all
 from camembert_bio.model import encoder as encoders
 from camembert_bio.model.tokenizer import check_new_weights, check_tokenizer
 from camembert_bio.pretrain import branch as branches
@@ -20,7 +22,10 @@ from camembert_bio.pretrain.recipe import Curve, Pretrain, Shape
 from camembert_bio.pretrain.schedule import num_tokens, phases
 from camembert_bio.pretrain.settings import engine_settings
 from camembert_bio.shards.manifest import TOKENIZER, TRAIN, VALIDATION, Corpus, open_corpus, verify
+from camembert_bio.shards.opening import UnreachableError
 from camembert_bio.shards.words import check_marks_words
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,14 @@ def examine(recipe: Pretrain, world_size: int, begun: bool, verified: bool = Fal
     with mistakes.noted():
         run_folder.check_free(recipe.output)
     with mistakes.noted():
-        corpus = open_corpus(recipe.corpus, recipe.storage)
+        corpus = _open(recipe, begun)
         check_room(corpus, recipe.shuffle_shards)
         if not verified:
             verify(corpus)  # before windows are made of its shards: their table stays
         ready = _examine_corpus(recipe, corpus, begun, verified)
     mistakes.raise_any("the run cannot start:")
+    if not verified:
+        _warn_of_short_epochs(ready.orders)
     return ready
 
 
@@ -72,7 +79,29 @@ def check(recipe: Pretrain, world_size: int) -> Ready:
     Hashes the whole corpus. Raises what `examine` raises.
     """
     encoders.quiet_transformers()
-    return examine(recipe, world_size, run_folder.has_begun(recipe.output))
+    try:
+        return examine(recipe, world_size, run_folder.has_begun(recipe.output))
+    except UnreachableError as error:
+        raise UserError(str(error)) from None
+
+
+def _open(recipe: Pretrain, begun: bool) -> Corpus:
+    """The recipe's corpus; a run that has begun knew its address, so that silence there is the network's failure."""
+    try:
+        return open_corpus(recipe.corpus, recipe.storage)
+    except UnreachableError as error:
+        if begun:
+            raise
+        raise UserError(str(error)) from None
+
+
+def _warn_of_short_epochs(orders: Sequence[Order]) -> None:
+    for number, order in enumerate(orders, 1):
+        if order.epoch_length < order.global_batch_size:
+            logger.warning(
+                "phase %d: an epoch has %d window(s), a step %d: each step repeats them; see source_repeats",
+                *(number, order.epoch_length, order.global_batch_size),
+            )
 
 
 def _check_warmups(recipe: Pretrain) -> None:

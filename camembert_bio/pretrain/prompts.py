@@ -62,6 +62,11 @@ def read_prompts(texts: Sequence[str], corpus: Corpus, max_length: int) -> Promp
         for number, row in enumerate(rows, 1)
         if len(row) > max_length
     ]
+    mistakes.messages += [
+        f"evaluation.prompts: number {number} has no {MASK} left as the tokenizer reads it; put spaces around it"
+        for number, row in enumerate(rows, 1)
+        if vocabulary.mask_id not in row
+    ]
     mistakes.raise_any("evaluation.prompts:")
     return _prompts(tuple(texts), rows, vocabulary.pad_id, vocabulary.mask_id, tokenizer)
 

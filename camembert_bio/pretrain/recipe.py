@@ -263,7 +263,8 @@ class Pretrain:
     global_batch_size: Batch = 256
     """Windows of one step, over all ranks (stated: 8 x 16 accumulation x 2 GPUs)."""
     micro_batch_size: Batch = 8
-    """Windows of one forward pass on one device (stated); changes speed and memory, not the result."""
+    """Windows of one forward pass on one device (stated); changes speed and memory, and without dropout
+    not the result; with it the result is equal in distribution."""
     objective: Objective = field(default_factory=Objective)
     """What is learnt."""
     optimizer: Optimizer = field(default_factory=Optimizer)

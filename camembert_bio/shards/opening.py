@@ -24,11 +24,15 @@ _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
 """What may stand beside the tokenizer's own file; no manifest has its hash."""
 
 
+class UnreachableError(RunError):
+    """An address that does not answer: the user's mistake at first, the network's once a run has begun with it."""
+
+
 def open_remote(address: str, storage: Storage) -> Corpus:
     """Open the corpus at an address; shards are not read yet. Any number of processes of a node may call it at once.
 
-    Raises `UserError` when it cannot be reached, is no corpus, or has a shard above `storage.cache_bytes`, and when the
-    cache cannot be written;
+    Raises `UnreachableError` when nothing answers; `UserError` when it is no corpus, or has a shard above
+    `storage.cache_bytes`, and when the cache cannot be written;
     `DoNotRequeueError` when a file twice had another hash than its manifest says.
     """
     remote = Remote(address, storage.retries)
@@ -37,7 +41,7 @@ def open_remote(address: str, storage: Storage) -> Corpus:
     except FileNotFoundError:
         raise UserError(f"{remote.name} is not a corpus: it has no {MANIFEST}; upload what prepare built") from None
     except RunError as error:
-        raise UserError(f"{error}; check the address, the network and the credentials") from None
+        raise UnreachableError(f"{error}; check the address, the network and the credentials") from None
     manifest = _parse(content, f"{remote.name}/{MANIFEST}")
     cache = ShardCache(remote, storage.cache or _CACHE.expanduser(), storage.cache_bytes)
     _allow_open_files()

@@ -73,7 +73,7 @@ def model_folder(corpus: Corpus, values: dict, folder: Path, tokenizer: Path) ->
     [
         ({"model": {"path": "nowhere"}}, r"model\.path nowhere has no config\.json"),
         ({"corpus": "nowhere"}, "nowhere is not a corpus"),
-        ({"seq_length": 4}, "seq_length 4 is too short for a window"),
+        ({"seq_length": 4}, "^seq_length 4 is too short for a window; use 8 or more"),
         ({"source_repeats": {"lefleats": 2}}, "repeats of 'lefleats': no such source"),
     ],
 )

@@ -1,9 +1,12 @@
 import json
 import time
 
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from camembert_bio.model.flops import ModelFlops
 from camembert_bio.pretrain import metrics
+from camembert_bio.pretrain.interval import STEP, Interval, Step
 from camembert_bio.pretrain.metrics import Metrics
 
 
@@ -35,3 +38,16 @@ def test_tensorboard_shows_each_step_once_after_kills(tmp_path):
     assert [(point.step, point.value) for point in events.Scalars("train/loss")] == [(1, 2.0), (2, 2.0), (3, 3.0)]
     for opened in killed:
         opened.close()
+
+
+def test_steps_without_a_target_draw_no_loss(tmp_path, caplog):
+    seen = Interval(ModelFlops(1, 1, 1, 1, 0, 0))
+    with seen.timed(STEP):
+        seen.add(Step(0.0, 0.0, True, 64, 0.0, 1e-3, False, None))
+    scalars = seen.scalars([seen.share({}, torch.device("cpu"))], peak_flops=None)
+    assert "train/loss" not in scalars and scalars["train/learning_rate"] == 1e-3
+    curves = Metrics(tmp_path, 0, 2)
+    with caplog.at_level("INFO", logger="camembert_bio"):
+        curves.say(1, scalars)
+    curves.close()
+    assert "step 1/2  no targets  " in caplog.text

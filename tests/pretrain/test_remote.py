@@ -18,6 +18,7 @@ from camembert_bio.errors import (
     EXIT_FAILED,
     EXIT_USER_MISTAKE,
     DoNotRequeueError,
+    RunError,
     UserError,
 )
 from camembert_bio.pretrain import checkpoint, metrics
@@ -130,3 +131,6 @@ def test_a_run_from_an_address_is_that_from_the_folder_and_refuses_another_corpu
         (folder / "corpus.json").write_text(json.dumps(manifest))
         with pytest.raises(UserError, match=rf"the corpus {server.url}\?\*\*\* changed under the run"):
             pretrain(config.build(Pretrain, values))
+    with pytest.raises(RunError, match="check the address, the network and the credentials"):  # to be queued again
+        pretrain(config.build(Pretrain, values))
+    assert check(values, tmp_path) == EXIT_USER_MISTAKE

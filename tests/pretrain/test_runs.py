@@ -91,6 +91,21 @@ def test_an_average_has_the_mean_of_the_weights(done, tmp_path):
         torch.testing.assert_close(value, (one[name] + other[name]) / 2, rtol=1e-6, atol=1e-8)
 
 
+def test_an_export_of_what_the_run_removes_meanwhile_is_told(copy, tmp_path, monkeypatch):
+    read = checkpoint.read_model
+
+    def removed_first(path: Path) -> checkpoint.Tensors:
+        shutil.rmtree(path)
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "read_model", removed_first)
+    with pytest.raises(
+        UserError, match=r"step-00000004 of .* was removed by the run meanwhile; raise checkpoint\.keep"
+    ):
+        export(copy, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def test_exports_that_are_refused(done, copy, tmp_path):
     with pytest.raises(UserError, match=r"is not a run folder: it has no run\.json"):
         export(tmp_path, tmp_path / "model")
@@ -199,6 +214,12 @@ def test_settings_that_are_refused(tiny, tmp_path):
         engine_settings(built(tiny(tmp_path, ds_config="zero9")))
     with pytest.raises(UserError, match="bf16 needs fp32 masters, which ZeRO stage 0 has not"):
         engine_settings(built(tiny(tmp_path, ds_config="zero0", precision="bf16")))
+
+
+def test_an_epoch_shorter_than_a_step_is_told(corpus, tiny, tmp_path, caplog):
+    repeats = dict.fromkeys(corpus.manifest.sources, 1e-9)
+    check(built(tiny(tmp_path / "run", source_repeats=repeats)), world_size=1)
+    assert "phase 1: an epoch has 3 window(s), a step 8: each step repeats them; see source_repeats" in caplog.messages
 
 
 def test_check_tells_what_would_run_and_lists_every_mistake(tiny, tmp_path):

@@ -154,6 +154,8 @@ def test_prompts_that_cannot_be_answered_are_refused(tiny, tmp_path, corpus):
     values = built(tiny(tmp_path / "run", evaluation={"prompts": [long]}))
     with pytest.raises(UserError, match=r"evaluation\.prompts: number 1 has \d+ tokens, the model is trained on 64"):
         preflight.check(values, 1)
+    with pytest.raises(UserError, match=r"evaluation\.prompts: number 2 has no <mask> left as the tokenizer reads it"):
+        read_prompts(["un <mask>", "rien"], corpus, 64)
 
 
 def test_a_prompt_is_read_as_transformers_reads_it(corpus):

@@ -18,6 +18,7 @@ from camembert_bio import files
 from camembert_bio.errors import DoNotRequeueError, RunError, UserError
 from camembert_bio.shards import remote
 from camembert_bio.shards.manifest import Corpus, ShardEntry, open_corpus, verify
+from camembert_bio.shards.opening import UnreachableError
 from camembert_bio.shards.recipe import Storage
 from camembert_bio.shards.remote import Remote
 
@@ -177,7 +178,7 @@ def test_an_address_that_nobody_answers(address, storage, monkeypatch):
     monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": url, "token": False})
     place = address.format(url)
     message = rf"{place}/corpus.json cannot be read: \w+, after 3 tries; check the address, the network and the cred"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UnreachableError, match=message):
         open_corpus(place, storage())
     fsspec.filesystem("s3").clear_instance_cache()
 
