@@ -49,11 +49,10 @@ def permute(indices: I64, size: int, keys: U64) -> I64:
     left_size = math.isqrt(size - 1) + 1 if size > 1 else 1
     right_size = -(-size // left_size)
     round_keys = draw(keys, np.arange(_ROUNDS))
-    places = indices.astype(np.uint64)
-    walking = np.arange(len(places))
-    while len(walking):
-        places[walking] = _feistel(places[walking], np.uint64(left_size), np.uint64(right_size), round_keys)
-        walking = walking[places[walking] >= size]
+    sizes = np.uint64(left_size), np.uint64(right_size)
+    places = _feistel(indices.astype(np.uint64), *sizes, round_keys)
+    while len(walking := np.flatnonzero(places >= size)):
+        places[walking] = _feistel(places[walking], *sizes, round_keys)
     return places.astype(np.int64)
 
 

@@ -99,11 +99,9 @@ class Rows:
         flat[self.place] = vocabulary.bos_id
         flat[self.place + self.length + 1] = vocabulary.eos_id
         into = flat.data  # a copy from view to view costs half of one from array to array
-        places = (self.place + 1).tolist()
-        for number, start, length, place in zip(
-            numbers, self.start.tolist(), self.length.tolist(), places, strict=True
-        ):
-            into[place : place + length] = views[number][start : start + length]
+        bounds = (self.place + 1, self.place + 1 + self.length, self.start, self.start + self.length)
+        for number, begin, end, start, stop in zip(numbers, *(bound.tolist() for bound in bounds), strict=True):
+            into[begin:end] = views[number][start:stop]
         return flat.reshape(len(self), self.seq_length)
 
 
