@@ -17,6 +17,9 @@ REMOTE = ["aiohttp>=3.9", "s3fs>=2024.2"]
 # Hyperparameters: `camembert-bio search`.
 SEARCH = ["optuna>=4.2"]
 
+# What the peers of the benchmarks need: transformers' Trainer, and a loader to compare with.
+BENCH = ["accelerate>=1.1", "webdataset>=1.0"]
+
 setup(
     name="camembert-bio",
     version=VERSION,
@@ -59,6 +62,7 @@ setup(
         "dev": [
             *REMOTE,
             *SEARCH,
+            *BENCH,
             "moto[s3]>=5",  # with Flask: an S3 on the loopback interface
             "flask>=3",
             "flask-cors>=5",
@@ -75,7 +79,7 @@ setup(
             "types-tqdm",
         ],
         "docs": [],
-        "bench": [],
+        "bench": BENCH,
     },
     entry_points={"console_scripts": ["camembert-bio = camembert_bio.cli:main"]},
     classifiers=[
