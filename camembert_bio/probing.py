@@ -15,16 +15,20 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from camembert_bio import config
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.predictions import RECIPE
+from camembert_bio.evaluation.predictions import RECIPE, RESULT
 from camembert_bio.evaluation.probe_recipe import Probe
-from camembert_bio.evaluation.recipe import Finetune
+from camembert_bio.evaluation.recipe import Finetune, protocol
 from camembert_bio.pretrain import checkpoint, metrics, run_folder
 from camembert_bio.pretrain.recipe import Pretrain
 from camembert_bio.pretrain.schedule import num_steps
+
+if TYPE_CHECKING:
+    from camembert_bio.evaluation.results import Result
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +57,17 @@ def probe(run: Pretrain, wanted: Probe, follow: bool = False) -> dict[int, dict[
 
 def read(run: Path, wanted: Probe) -> dict[int, dict[str, float]]:
     """By step, the mean over seeds of each task's score, of the checkpoints that are scored whole."""
-    from camembert_bio.evaluation.comparison import compare
+    from camembert_bio.evaluation.entries import measure_of
 
     found = {}
     for folder in sorted((run / PROBE).glob("step-*")):
-        if _is_done(folder, wanted.of(folder, {folder.name: ""})):
-            tasks = [task for section in compare(folder).sections for task in section.tasks]
+        recipe = wanted.of(folder, {folder.name: ""})
+        if results := _results(folder, recipe):
             found[int(folder.name.removeprefix("step-"))] = {
-                task.name: score.mean for task in tasks if (score := task.score(folder.name))
+                task.name: fmean(
+                    one.scores[measure_of(one.type, recipe.protocol == "paper").name] for one in results[task.name]
+                )
+                for task in recipe.tasks
             }
     return found
 
@@ -78,7 +85,7 @@ def _score(run: Path, wanted: Probe, step: int) -> None:
 
     name = f"step-{step:08d}"
     folder = run / PROBE / name
-    if _is_done(folder, wanted.of(folder, {name: ""})):
+    if _results(folder, wanted.of(folder, {name: ""})):
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".model-", dir=run / PROBE) as aside:
@@ -94,17 +101,27 @@ def _score(run: Path, wanted: Probe, step: int) -> None:
         run_finetune(wanted.of(folder, {name: str(model)}))
 
 
-def _is_done(folder: Path, recipe: Finetune) -> bool:
-    """Whether every run that a recipe asks for stands in a folder that was made by it."""
-    from camembert_bio.evaluation.results import find_runs, seeds_of
+def _results(folder: Path, recipe: Finetune) -> dict[str, list[Result]]:
+    """Of each task the runs that a recipe asks for; nothing unless all are there, by this recipe.
+
+    Runs of another recipe may stand beside them, which was changed or broken off.
+    """
+    from camembert_bio.evaluation.results import read_result, seeds_of
 
     if not (folder / RECIPE).is_file():
-        return False
-    asked, made = (
-        json.loads(json.dumps(values)) for values in (config.to_dict(recipe), config.read_json(folder / RECIPE))
-    )
-    same = all(asked[key] == made.get(key) for key in asked if key not in ("models", "output"))
-    return same and len(find_runs(folder)) == sum(len(seeds_of(task.type, recipe.seeds)) for task in recipe.tasks)
+        return {}
+    asked = json.loads(json.dumps({"tasks": config.to_dict(recipe)["tasks"], "protocol": protocol(recipe)}))
+    if config.read_json(folder / RECIPE).get("tasks") != asked["tasks"]:
+        return {}
+    found: dict[str, list[Result]] = {}
+    for task in recipe.tasks:
+        runs = [folder / task.name / folder.name / f"seed-{seed}" for seed in seeds_of(task.type, recipe.seeds)]
+        if not all((run / RESULT).is_file() for run in runs):
+            return {}
+        found[task.name] = [read_result(run) for run in runs]
+        if any(one.protocol != asked["protocol"] for one in found[task.name]):
+            return {}
+    return found
 
 
 def _show(run: Path, scores: dict[int, dict[str, float]]) -> None:

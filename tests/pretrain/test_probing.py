@@ -55,11 +55,19 @@ def test_each_checkpoint_is_scored_once_into_the_runs_tensorboard(values, tmp_pa
     assert curve(run) == pytest.approx({int(step): scores["sample"] for step, scores in told.items()})
     assert set(told) == {"0", "4"}
     assert (run / "probe/step-00000000/report.html").is_file()
-    done = {path: path.stat().st_mtime_ns for path in run.glob("probe/*/*/*/*/result.json")}
+    kept = {path: path.stat().st_mtime_ns for path in run.glob("probe/*/*/*/*/result.json")}
+    assert len(kept) == 4
     again = dict(values["probe"], every_steps=2)
     scores = probe(wanted, config.build(Probe, again))
     assert set(scores) == set(curve(run)) == {0, 2, 4}  # one line, with the new point
-    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    fewer = {"every_steps": 4, "finetune": {**values["probe"]["finetune"], "seeds": [0]}}
+    alone = probe(wanted, config.build(Probe, fewer), follow=True)  # ends, though runs of seed 1 stand there too
+    assert alone[4]["sample"] == results[0].scores["iob2_f1"]
+    fewer["finetune"]["max_steps"] = 1
+    assert set(probe(wanted, config.build(Probe, fewer))) == {0, 4}
+    again = read_result(next(run.glob("probe/step-00000004/*/*/seed-0")))
+    assert again.protocol["max_steps"] == 1  # scored anew: the protocol is another
     assert not list((run / "probe").glob(".model-*"))
     assert {path: path.read_bytes() for path in before} == before
     assert pretrain(wanted) == EXIT_DONE  # a run that was probed is still a run
