@@ -20,6 +20,16 @@ def cost_cells(cost: Cost) -> list[str]:
     return [cost.model, cost.device, str(cost.num_runs), *figures]
 
 
+def score_rows(task: TaskTable) -> list[list[str]]:
+    """For each model its name, the scores that have an interval, of entities the ceiling, and the number of seeds."""
+    rows = []
+    for model, entry in task.entries.items():
+        cells = [wording.estimate(found, task.measure) for found in entry.measures.values()]
+        ceilings = [wording.percent(entry.entities.ceiling)] if entry.entities else []
+        rows.append([model, *cells, *ceilings, str(len(entry.runs))])
+    return rows
+
+
 def comparison_head(measure: Measure) -> list[str]:
     """The columns of `comparison_cells`."""
     unit, point = ("points", "1 point") if measure.is_share else (measure.title, f"{wording.POINT:g}")

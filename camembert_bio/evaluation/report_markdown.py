@@ -90,11 +90,7 @@ def _scores(task: TaskTable) -> Iterator[str]:
     entries = task.entries
     first = next(iter(entries.values()))
     ceiling = [wording.CEILING] if task.is_of_entities else []
-    rows = []
-    for model, entry in entries.items():
-        cells = [wording.estimate(found, task.measure) for found in entry.measures.values()]
-        ceilings = [wording.percent(entry.entities.ceiling)] if entry.entities else []
-        rows.append([model, *cells, *ceilings, str(len(entry.runs))])
+    rows = report_cells.score_rows(task)
     yield table(("model", *(task.titles[name] for name in first.measures), *ceiling, "seeds"), rows)
     if first.figures:
         rows = [

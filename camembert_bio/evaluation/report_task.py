@@ -55,11 +55,7 @@ def _scores(task: TaskTable) -> str:
     entries, words = task.entries, "mean ± standard deviation over seeds"
     first = next(iter(entries.values()))
     ceiling = [wording.CEILING] if task.is_of_entities else []
-    rows = []
-    for model, entry in entries.items():
-        cells = [wording.estimate(found, task.measure) for found in entry.measures.values()]
-        ceilings = [wording.percent(entry.entities.ceiling)] if entry.entities else []
-        rows.append([model, *cells, *ceilings, str(len(entry.runs))])
+    rows = report_cells.score_rows(task)
     head = ["Model", *(title(task.titles[name]) for name in first.measures), *ceiling, "Seeds"]
     tables = [table(f"{'Strict scores' if task.is_of_entities else 'Scores'}: {words}", head, rows)]
     if first.figures:
