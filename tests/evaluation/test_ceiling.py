@@ -1,10 +1,13 @@
 """A perfect tagger scores exactly the ceiling: on our own documents here, on the real corpora where they are."""
 
+import json
 import re
 import types
 from collections import defaultdict
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
+import datasets
 import pytest
 import torch
 
@@ -14,12 +17,12 @@ from camembert_bio.evaluation.corpora.e3c import read_e3c
 from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.examples import encode_documents, window_labels
-from camembert_bio.evaluation.layers import tag_layers, tag_names
+from camembert_bio.evaluation.layers import flatten, tag_layers, tag_names
 from camembert_bio.evaluation.metrics import strict_scores
 from camembert_bio.evaluation.tagging import mentions, predict
 from camembert_bio.samples.ner import write_ner
 
-from .conftest import make_documents, write_cas_2020
+from .conftest import write_cas_2020
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 QUAERO = SHARED / "quaero-brat/corpus"
@@ -118,18 +121,71 @@ def test_on_our_folder_in_the_layout_of_cas(kind, tmp_path, tokenizer):
     assert ledger["nested"] == 0
 
 
-def test_on_columns_and_records(tmp_path, tokenizer):
+def write_conll(folder, documents):
     lines = []
-    for number, (text, spans) in enumerate(make_documents(30, seed=5)):
-        lines.append(f"# newdoc id = {number}")
-        for start, end in [match.span() for match in re.finditer(r"\w+|\S", text)]:
-            tag = next((f"{'BI'[start > a]}-{label}" for a, b, label in spans if a <= start < b), "O")
-            lines.append(f"{text[start:end]}\t{tag}")
-    (tmp_path / "a.conll").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    documents = read_documents("conll", tmp_path)
-    assert sum(len(document.spans) for document in documents) == 60
+    for document in documents:
+        lines.append(f"# newdoc id = {document.id}")
+        for start, end in [match.span() for match in re.finditer(r"\w+|[^\w\s]", document.text)]:
+            spans = [span for span in document.spans if span.start <= start < span.end]
+            lines.append(
+                f"{document.text[start:end]}\t{'BI'[start > spans[0].start]}-{spans[0].label}"
+                if spans
+                else f"{document.text[start:end]}\tO"
+            )
+    (folder / "a.conll").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def as_records(documents):
+    return [
+        {
+            "id": document.id,
+            "text": document.text,
+            "spans": [{"fragments": [list(part) for part in s.fragments], "label": s.label} for s in document.spans],
+        }
+        for document in documents
+    ]
+
+
+def write_jsonl(folder, documents):
+    lines = [json.dumps(record, ensure_ascii=False) for record in as_records(documents)]
+    (folder / "a.jsonl").write_bytes("\n".join(lines).encode())
+
+
+def write_datasets(folder, documents):
+    datasets.Dataset.from_list(as_records(documents)).save_to_disk(folder)
+
+
+def write_e3c(folder, documents):
+    for document in documents:
+        marks = [f'<c:CLINENTITY begin="{span.start}" end="{span.end}"/>' for span in document.spans]
+        text = quoteattr(document.text, {"\r": "&#13;", "\n": "&#10;"})
+        body = f'<x xmlns:cas="http:///uima/cas.ecore" xmlns:c="http:///webanno/custom.ecore">{"".join(marks)}'
+        path = folder / f"{document.id}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{body}<cas:Sofa sofaString={text}/></x>", encoding="utf-8")
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_datasets, write_e3c, write_conll])
+def test_on_every_other_reader(write, sample, tokenizer, tmp_path):
+    """The sample in the reader's format: the same ceilings where it can say all, 1.0 of what is flat."""
+    kind = write.__name__.removeprefix("write_")
+    some = sample[::4]
+    if kind == "conll":
+        some = [Document(d.id, d.text, tuple(flatten(d.spans, "flat-outermost"))) for d in some]
+    write(tmp_path, some)
+    read = {document.id: document for document in read_documents(kind, tmp_path)}
+    encoded = encode_documents([read[document.id] for document in some], tokenizer, 64, 16)
+    told = encode_documents(some, tokenizer, 64, 16)
+    assert kind == "conll" or [document.text for document in encoded.documents] == [d.text for d in some]
     for policy in POLICIES:
-        assert check_ceiling(encode_documents(documents, tokenizer, 32, 8), policy)[0] == 1.0
+        f1, ledger = check_ceiling(encoded, policy)
+        if kind in ("jsonl", "datasets"):
+            assert (f1, ledger) == check_ceiling(told, policy)
+            assert ledger["discontinuous"] > 0
+        elif kind == "conll" or policy == "per-label":
+            assert f1 == 1.0
+        else:
+            assert ledger["nested"] > 0
 
 
 def test_spans_of_one_label_in_one_another(tokenizer):

@@ -1,6 +1,7 @@
 """What a corpus holds; and the verb, whose every mistake of a corpus is exit code 2."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -156,6 +157,22 @@ def test_a_bad_task_stops_finetune(task, message, brat_folder, recipe_values, tm
     recipe.write_text(yaml.safe_dump({"finetune": json.loads(json.dumps(recipe_values, default=str))}))
     assert run("finetune", recipe) == 2
     assert message in capsys.readouterr().err
+    assert not recipe_values["output"].exists()
+
+
+def test_models_that_cannot_be_read_stop_finetune_together(recipe_values, model_folder, tmp_path, capsys):
+    for name in ("bare", "unknown"):
+        shutil.copytree(model_folder, tmp_path / name)
+    (tmp_path / "bare/sentencepiece.bpe.model").unlink()
+    (tmp_path / "unknown/sentencepiece.bpe.model").rename(tmp_path / "unknown/spm.model")
+    (tmp_path / "unknown/tokenizer.json").write_text("{}")
+    recipe_values["models"] = {name: str(tmp_path / name) for name in ("bare", "unknown")}
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump({"finetune": json.loads(json.dumps(recipe_values, default=str))}))
+    assert run("finetune", recipe) == 2
+    told = capsys.readouterr().err
+    assert f"model bare: {tmp_path}/bare has no tokenizer (none of sentencepiece.bpe.model" in told
+    assert "model unknown: the tokenizer of" in told or "model unknown: its tokenizer reads 100%" in told
     assert not recipe_values["output"].exists()
 
 

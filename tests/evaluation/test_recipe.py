@@ -1,8 +1,12 @@
+import re
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
 from camembert_bio import config
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.recipe import Finetune, paper_protocol, protocol
+from camembert_bio.evaluation.recipe import FORMATS, Finetune, Format, paper_protocol, protocol
 
 
 def build(values, **changes):
@@ -88,3 +92,15 @@ def test_task_names_are_distinct(recipe_values):
 def test_mistakes_of_a_task_are_named(recipe_values, changes, message):
     with pytest.raises(UserError, match=message):
         build(recipe_values, tasks=[recipe_values["tasks"][0] | changes])
+
+
+def test_the_page_of_recipes_says_which_formats_a_type_is_read_from():
+    page = (Path(__file__).parents[2] / "docs/recipes.md").read_text(encoding="utf-8")
+    told = {}
+    for types, formats in re.findall(r"^\| (`.*?) \| (.*) \|$", page.split("| `type` | `format` |")[1], re.MULTILINE)[
+        :6
+    ]:
+        named = set(re.findall(r"`(.+?)`", formats))
+        for name in re.findall(r"`(.+?)`", types):
+            told[name] = set(get_args(Format)) - named if formats.startswith("all but") else named
+    assert told == {name: set(formats) for name, formats in FORMATS.items()}

@@ -291,10 +291,10 @@ def test_factors_that_cannot_be_are_refused(two_models, capsys, option, value):
 
 def test_cut_predictions_end_the_command_with_file_and_line(two_models, capsys):
     cut_the_predictions(two_models / "EMEA/bio/seed-3")
-    assert code_of("report", two_models) == 2
-    assert (
-        f"{two_models}/EMEA/bio/seed-3/predictions.jsonl, line 11 is not JSON, perhaps cut" in capsys.readouterr().err
-    )
+    told = f"{two_models}/EMEA/bio/seed-3/predictions.jsonl, line 11 is not JSON, perhaps cut"
+    for verb in ("report", "score"):
+        assert code_of(verb, two_models) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_not_an_output_folder(tmp_path):

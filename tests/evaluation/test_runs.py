@@ -4,14 +4,17 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from camembert_bio import config
 from camembert_bio.errors import UserError
+from camembert_bio.evaluation import runs
 from camembert_bio.evaluation.predictions import score
-from camembert_bio.evaluation.recipe import Finetune
-from camembert_bio.evaluation.runs import run_finetune
+from camembert_bio.evaluation.recipe import Finetune, Task
+from camembert_bio.evaluation.runs import check_finetune, run_finetune, run_id
 from camembert_bio.inspection import inspect
 
 
@@ -229,3 +232,27 @@ def test_audited_refuses_a_split_that_leaks(recipe_values, tmp_path):
     task = {"name": "drugs", "format": "brat", "path": tmp_path / "texts", "split": str(tmp_path / "split.json")}
     with pytest.raises(UserError, match=r"task drugs: split .*split\.json leaks, and protocol audited allows none"):
         run(recipe_values, tasks=[task], protocol="audited", policy="per-label")
+
+
+def test_the_id_of_a_run_follows_all_that_decides_it_and_no_name(recipe_values, monkeypatch):
+    recipe = config.build(Finetune, recipe_values)
+    (data,), (model,) = check_finetune(recipe)
+
+    def identity(recipe=recipe, data=data, model=model, seed=0):
+        return run_id(recipe, data, model, seed)
+
+    pairs = Task("pairs", "jsonl", "similarity", train=Path("a"), test=Path("b"))
+    other = [
+        identity(seed=1),
+        identity(config.build(Finetune, {**recipe_values, "learning_rate": 1e-4})),
+        *(identity(data=replace(data, **{part: []})) for part in ("train", "validation", "test")),
+        identity(data=replace(data, task=pairs)),
+        identity(data=replace(data, task=replace(pairs, scale=(0.0, 1.0)))),
+        identity(model=replace(model, weights_sha256="")),
+        identity(model=replace(model, tokenizer_sha256="")),
+    ]
+    renamed = replace(data, task=replace(data.task, name="x", train=Path("a"), test=Path("b")))
+    first = identity()
+    assert first == identity(data=renamed, model=replace(model, name="x", path=Path("x")))
+    monkeypatch.setattr(runs, "__version__", "another")
+    assert len({first, identity(), *other}) == len(other) + 2

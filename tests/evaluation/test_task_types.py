@@ -45,6 +45,34 @@ def rows_of(task_type, part):
         }.get(task_type, {"text": text})
 
 
+PUBLISHED = {"multi-label": "morfitt", "multiple-choice": "frenchmedmcqa"}
+
+
+def write_published(folder, task_type, parts):
+    """MORFITT or FrenchMedMCQA: their files and columns, rows of ours; returns what a recipe says of it."""
+    for part, name in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        rows = list(enumerate(rows_of(task_type, parts[part])))
+        if task_type == "multi-label":
+            named = {"long": "genetics", "short": "surgery", "stop": "virology", "go": "chemistry"}
+            cells = [(f"{part}-{n}", row["text"], "|".join(named[kind] for kind in row["labels"])) for n, row in rows]
+            lines = ["\t".join(cell) for cell in [("identifier", "abstract", "specialities"), *cells]]
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}.tsv").write_text("\n".join(lines), encoding="utf-8")
+        else:
+            questions = [
+                {
+                    "id": f"{part}-{n}",
+                    "question": row["text"],
+                    "answers": dict(zip("abc", row["choices"], strict=True)),
+                    "correct_answers": row["answers"].split("|"),
+                }
+                for n, row in rows
+            ]
+            (folder / "corpus").mkdir(parents=True, exist_ok=True)
+            (folder / "corpus" / f"{name}.json").write_text(json.dumps(questions), encoding="utf-8")
+    return {"name": task_type, "type": task_type, "format": PUBLISHED[task_type], "path": str(folder)}
+
+
 @pytest.fixture(scope="module")
 def values(tmp_path_factory, brat_folder, model_folder):
     """The recipe of the grid: every type, one of the texts too long for one window."""
@@ -53,6 +81,9 @@ def values(tmp_path_factory, brat_folder, model_folder):
     parts = texts()
     for task_type in MEASURES:
         if task_type == "ner":
+            continue
+        if task_type in PUBLISHED:
+            tasks.append(write_published(folder / PUBLISHED[task_type], task_type, parts))
             continue
         task = {"name": task_type, "type": task_type, "format": "jsonl", "path": str(folder)}
         for part in ("test",) if task_type in ONCE else SIZES:
