@@ -31,7 +31,9 @@ $(VENV)/installed: setup.py constraints.txt
 	$(PIP) --editable .
 	touch $@
 
+# seqeval's source needs setuptools_scm, which setuptools alone would fetch without what that needs in turn.
 $(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) setuptools_scm
 	$(PIP) --editable '.[dev]'
 	touch $@
 
