@@ -25,7 +25,9 @@ PAGES = (
     "docs/benchmarks.md",
 )
 PAGES += ("docs/clusters.md",)
-LAUNCH = ("local.sh", "hostfile.example", "pretrain.sbatch")
+SCRIPTS = {"local.sh": ["one"], "pretrain.sbatch": ["one"], "finetune_array.sbatch": []}
+"""Launch scripts, and what is too little for each."""
+LAUNCH = (*SCRIPTS, "hostfile.example")
 NOT_RUN = {
     "make demo": "Makefile",
     "make test": "Makefile",
@@ -34,6 +36,7 @@ NOT_RUN = {
         "launch/hostfile.example"
     ),
     "sbatch launch/pretrain.sbatch small.yaml run": "launch/pretrain.sbatch",
+    "sbatch launch/finetune_array.sbatch small.yaml": "launch/finetune_array.sbatch",  # run by test_launch
     "camembert-bio finetune small.yaml output=results-side-by-side --workers 2": (
         "camembert_bio/evaluation/workers.py"  # run by test_workers
     ),
@@ -135,11 +138,11 @@ def test_the_page_prints_each_launch_file_verbatim(name):
     assert f"\n{text}```\n" in page
 
 
-@pytest.mark.parametrize("name", ["local.sh", "pretrain.sbatch"])
-def test_launch_scripts_parse_and_refuse_too_few_arguments(name):
+@pytest.mark.parametrize(("name", "arguments"), SCRIPTS.items())
+def test_launch_scripts_parse_and_refuse_too_few_arguments(name, arguments):
     script = ROOT / "launch" / name
     subprocess.run(["bash", "-n", script], check=True)
-    done = subprocess.run(["bash", script, "one"], capture_output=True, text=True)
+    done = subprocess.run(["bash", script, *arguments], capture_output=True, text=True)
     assert done.returncode == 2
     assert "usage:" in done.stderr
 

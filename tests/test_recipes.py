@@ -20,6 +20,8 @@ SECTIONS = {"prepare": Prepare, "pretrain": Pretrain, "finetune": Finetune, "sea
 SHIPPED = sorted(Path(str(resources.files("camembert_bio") / "recipes")).glob("*.yaml"))
 PUBLISHED = "camembert_bio_2024"
 PROTOCOLS = ("paper", "audited")
+NO_PRETRAINING = ("demo", "audited_search", *PROTOCOLS)
+"""Recipes whose cost is not that of a pretraining run."""
 SHARED = Path(__file__).parents[2] / "shared/data"
 
 
@@ -66,7 +68,7 @@ def flops_of(recipe: Pretrain) -> float:
     return total
 
 
-@pytest.mark.parametrize("name", [path.stem for path in SHIPPED if path.stem not in ("demo", *PROTOCOLS)])
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED if path.stem not in NO_PRETRAINING])
 def test_what_each_recipe_says_it_costs_is_what_is_counted(name):
     recipe = config.load_recipe(name, "pretrain", SECTIONS)
     comment = re.sub(r"\n# ", " ", config.find_recipe(name).read_text(encoding="utf-8").split("pretrain:\n")[0])
@@ -107,6 +109,23 @@ def test_audited_counts_all_gold_and_takes_the_splits_without_leaks():
     paper = config.load_recipe("paper", "finetune", SECTIONS)
     changed = {name for name, value in protocol(recipe).items() if protocol(paper).get(name) != value}
     assert changed == {"protocol", "policy", "micro_batch_tokens"}
+
+
+def test_a_search_has_the_tasks_of_audited_and_its_cost_is_what_is_counted():
+    recipe, audited = (config.load_recipe(name, "finetune", SECTIONS) for name in ("audited_search", "audited"))
+    search = config.load_recipe("audited_search", "search", SECTIONS)
+    assert (recipe.protocol, recipe.tasks) == ("audited", audited.tasks)
+    assert {"layer_decay", "class_balance"} <= set(search.space)
+    text = config.find_recipe("audited_search").read_text(encoding="utf-8")
+    told = re.search(
+        r"(\d+) trials of 2 models, 3 tasks and one seed, each at most (\S+) FLOP: (\d+) hours .* (\d+) %", text
+    )
+    trials, flop, hours, share = (float(number) for number in told.groups())
+    batch = [recipe.seq_length] * (recipe.batch_size // recipe.seq_length)
+    run = recipe.max_steps * model_flops(CamembertConfig(vocab_size=32005)).training(batch, 0, False)
+    assert (trials, len(search.seeds)) == (search.trials, 1)
+    assert flop == pytest.approx(run, rel=0.03)
+    assert hours == round(trials * 2 * 3 * flop / (312e12 * share / 100) / 3600)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the corpora in {SHARED}")
