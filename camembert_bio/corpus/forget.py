@@ -13,7 +13,6 @@ import fcntl
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from camembert_bio import files
+from camembert_bio.corpus import leftovers
 from camembert_bio.errors import RunError, UserError, nearest
 from camembert_bio.shards.format import Ids, Shard, open_shard, write_shard
 from camembert_bio.shards.manifest import (
     MANIFEST,
-    TRAIN,
-    VALIDATION,
     Corpus,
     Manifest,
     Removal,
@@ -41,7 +39,6 @@ from camembert_bio.shards.vocabulary import Vocabulary
 logger = logging.getLogger(__name__)
 
 Keep = npt.NDArray[np.bool_]
-_SHARD_NAME = re.compile(rf"(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.arrow")
 _SHOWN = 10
 
 
@@ -69,7 +66,7 @@ def forget(folder: Path, ids: Sequence[str], source: str | None = None, ignore_m
     """
     with _locked(folder):
         corpus = open_corpus(folder)
-        if left := _remove_unnamed(corpus):
+        if left := leftovers.remove_unnamed(corpus):
             logger.info("%d shards that an interrupted forget left in %s are removed", left, folder)
         ids = list(dict.fromkeys(ids))
         keep, missing = _search(corpus, ids, source)
@@ -237,9 +234,8 @@ def _finish(folder: Path, ids: Sequence[str], source: str | None) -> None:
     """Remove the old shards and the tables of windows, then look for the ids in all that is left."""
     corpus = open_corpus(folder)
     try:
-        _remove_unnamed(corpus)
-        if (folder / "windows").is_dir():
-            shutil.rmtree(folder / "windows")
+        leftovers.remove_unnamed(corpus)
+        leftovers.remove_windows(folder)
     except OSError as error:
         raise RunError(
             f"{folder} is rewritten, but {error.filename} could not be removed ({error.strerror}) and still holds "
@@ -249,25 +245,6 @@ def _finish(folder: Path, ids: Sequence[str], source: str | None) -> None:
         keep, _ = _search(corpus, ids, source)
         if keep:
             raise RunError(f"{len(keep)} shards of {folder} still hold documents to forget; please report it")
-
-
-def _remove_unnamed(corpus: Corpus) -> int:
-    """Remove the shards that the manifest does not name, and folders that are empty then; how many shards."""
-    named = {entry.path for split in (TRAIN, VALIDATION) for _, entry in corpus.manifest.shards(split)}
-    unnamed = [
-        path
-        for path in sorted(corpus.folder.glob("*/*.arrow"))
-        if _SHARD_NAME.fullmatch(path.name) and path.relative_to(corpus.folder).as_posix() not in named
-    ]
-    for path in unnamed:
-        path.unlink()
-    for parent in {path.parent for path in unnamed}:
-        if any(parent.iterdir()):
-            files.fsync_path(parent)
-        else:
-            parent.rmdir()
-    files.fsync_path(corpus.folder)
-    return len(unnamed)
 
 
 def _opens_word(vocabulary: Vocabulary) -> Keep:

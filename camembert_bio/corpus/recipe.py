@@ -12,7 +12,8 @@ from camembert_bio import config
 
 Format = Literal["text", "jsonl", "csv", "tsv", "parquet", "datasets", "html", "e3c", "istex", "clear"]
 
-_RESERVED = "tokenizer"  # shards.manifest.TOKENIZER, which is not imported: it needs pyarrow
+_RESERVED = ("tokenizer", "windows")
+"""Folders of a corpus that hold no shards. `shards.manifest` has the names; importing it needs pyarrow."""
 
 
 @config.strict_fields
@@ -39,8 +40,8 @@ class Source:
     with it."""
 
     def __post_init__(self) -> None:
-        if self.name == _RESERVED:
-            raise ValueError(f"a source cannot be named {_RESERVED!r}: the corpus folder has one; use another name")
+        if self.name in _RESERVED:
+            raise ValueError(f"a source cannot be named {self.name!r}: a corpus has a folder {self.name}; use another")
 
 
 @config.strict_fields

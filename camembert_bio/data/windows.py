@@ -24,7 +24,7 @@ from camembert_bio.data.hashing import I64
 from camembert_bio.data.tokens import in_turn
 from camembert_bio.errors import UserError
 from camembert_bio.shards import words
-from camembert_bio.shards.manifest import TRAIN, Corpus, ShardEntry
+from camembert_bio.shards.manifest import TRAIN, WINDOWS, Corpus, ShardEntry
 from camembert_bio.shards.packing import NUM_ADDED, POLICY, pack
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def load_windows(corpus: Corpus, split: str, seq_length: int) -> WindowTable:
     so let one go first.
     """
     name = files.sha256_json([corpus.manifest.hash, split, seq_length, POLICY])[:16]
-    path = corpus.folder / "windows" / f"{split}-{seq_length}-{name}.npz"
+    path = corpus.folder / WINDOWS / f"{split}-{seq_length}-{name}.npz"
     with corpus.alone():
         table = _read(path)
         if table is not None and not _fits(table, corpus, split, seq_length):

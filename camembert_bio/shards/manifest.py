@@ -30,6 +30,8 @@ FORMAT = 2
 MANIFEST = "corpus.json"
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer"
+WINDOWS = "windows"
+"""The folder of the tables of windows that runs keep beside the shards."""
 TRAIN = "train"
 VALIDATION = "validation"
 

@@ -148,6 +148,22 @@ def test_a_source_that_is_empty_then_leaves_the_manifest(folder):
     verify(open_corpus(folder))
 
 
+def test_a_source_named_windows_stays(folder):
+    """Earlier versions took the name."""
+    (folder / "b" / "notes.npz").write_bytes(b"mine")
+    for path in (folder / "windows").iterdir():
+        path.rename(folder / "b" / path.name)
+    (folder / "windows").rmdir()
+    (folder / "b").rename(folder / "windows")
+    text = (folder / "corpus.json").read_text()
+    (folder / "corpus.json").write_text(text.replace('"b/', '"windows/').replace('"b": {', '"windows": {'))
+    before = documents(open_corpus(folder))
+    forget(folder, ["doc-55"])
+    verify(open_corpus(folder))
+    assert documents(open_corpus(folder)) == {key: ids for key, ids in before.items() if key != ("a", "doc-55")}
+    assert (folder / "windows" / "notes.npz").exists() and not (folder / "windows" / "train-64-0.npz").exists()
+
+
 def test_a_damaged_shard_gets_no_new_hash(folder):
     entry = next(e for _, e in open_corpus(folder).manifest.shards("train") if e.path.startswith("a/"))
     shard = folder / entry.path

@@ -7,6 +7,7 @@ import pytest
 from camembert_bio import config
 from camembert_bio.corpus.recipe import Deduplicate, Prepare
 from camembert_bio.errors import UserError
+from camembert_bio.shards import manifest
 
 SOURCE = {"name": "a", "path": "a.jsonl", "licence": "CC0"}
 
@@ -31,7 +32,14 @@ def test_defaults():
         ({"sources": [{"name": "a", "path": "x"}]}, "licence: this option is required"),
         ({"sources": [{**SOURCE, "licence": ""}]}, "licence"),
         ({"sources": [{**SOURCE, "name": "A b"}]}, "name"),
-        ({"sources": [{**SOURCE, "name": "tokenizer"}]}, "use another name"),
+        (
+            {"sources": [{**SOURCE, "name": "tokenizer"}]},
+            "named 'tokenizer': a corpus has a folder tokenizer; use another",
+        ),
+        ({"sources": [{**SOURCE, "name": "windows"}]}, "named 'windows': a corpus has a folder windows; use another"),
+        ({"sources": [{**SOURCE, "name": "corpus.json"}]}, "name"),
+        ({"sources": [{**SOURCE, "name": ".forget"}]}, "name"),
+        ({"sources": [{**SOURCE, "name": "a\n"}]}, "name"),
         ({"sources": [SOURCE, SOURCE]}, "two sources are named 'a'"),
         ({"tokenizer": {}}, "give exactly one of path"),
         ({"tokenizer": {"path": "x", "train": {}}}, "give exactly one of path"),
@@ -46,6 +54,12 @@ def test_defaults():
 def test_mistakes(changes, message):
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
         build(**changes)
+
+
+def test_no_folder_of_a_corpus_can_be_a_source():
+    for name in (manifest.TOKENIZER, manifest.WINDOWS):
+        with pytest.raises(UserError, match="use another"):
+            build(sources=[{**SOURCE, "name": name}])
 
 
 def test_the_recipe_imports_nothing_heavy():
