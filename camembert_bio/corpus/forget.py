@@ -13,7 +13,7 @@ import fcntl
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +60,8 @@ def forget(folder: Path, ids: Sequence[str], source: str | None = None, ignore_m
     """Take documents out of a corpus, given by their ids, or by `SOURCE:ID` where sources share ids.
 
     Words of the removed documents are counted from their tokens. Raises `UserError`, and changes nothing, when no id
-    is given, an id is not found and `ignore_missing` is not set, an id stands in several sources, nothing would stay,
-    or another `forget` works on the corpus; `RunError` when a shard that must be rewritten is damaged. No message
+    is given, an id is not found and `ignore_missing` is not set, an id is of several documents, nothing would stay, or
+    another `forget` works on the corpus; `RunError` when a shard that must be rewritten is damaged. No message
     shows an id.
     """
     with _locked(folder):
@@ -70,22 +70,13 @@ def forget(folder: Path, ids: Sequence[str], source: str | None = None, ignore_m
             logger.info("%d shards that an interrupted forget left in %s are removed", left, folder)
         ids = list(dict.fromkeys(ids))
         keep, missing = _search(corpus, ids, source)
-        _refuse_missing(folder, ids, [] if ignore_missing else missing)
+        _refuse_missing(corpus, ids, source, missing, ignore_missing)
         if not keep:
             return Forgotten(0, len(missing), 0, corpus.manifest.hash)
         changed = _rewrite(corpus, keep)
         _finish(folder, ids, source)
         num_documents = sum(int(np.count_nonzero(~mask)) for mask in keep.values())
         return Forgotten(num_documents, len(missing), len(keep), changed.hash)
-
-
-def read_ids(path: Path) -> list[str]:
-    """Ids from a UTF-8 file, one a line; white space around them and empty lines do not count."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8; write one id a line in UTF-8") from None
-    return [line.strip() for line in lines if line.strip()]
 
 
 @contextmanager
@@ -110,8 +101,18 @@ def _search(corpus: Corpus, ids: Sequence[str], source: str | None) -> tuple[dic
     sources = corpus.manifest.sources
     if source is not None and source not in sources:
         raise UserError(f"{corpus.folder} has no source {source!r} ({nearest(source, sources)})")
+    keep, found = _matches(corpus, ids, source)
+    _refuse_ambiguous(corpus.folder, ids, found)
+    return keep, [position for position, given in enumerate(ids) if given not in found]
+
+
+def _matches(
+    corpus: Corpus, ids: Sequence[str], source: str | None
+) -> tuple[dict[str, Keep], dict[str, set[tuple[str, str]]]]:
+    """By path, which documents stay of each shard that holds one to forget; by id, what has it: (source, id)."""
+    sources = corpus.manifest.sources
     keep: dict[str, Keep] = {}
-    found_in: dict[str, set[str]] = {}
+    found: dict[str, set[tuple[str, str]]] = {}
     for name in sources if source is None else [source]:
         wanted = _wanted(ids, name, source)
         for entry in (entry for split in sources[name].splits.values() for entry in split.shards):
@@ -121,13 +122,8 @@ def _search(corpus: Corpus, ids: Sequence[str], source: str | None) -> tuple[dic
                 keep[entry.path] = mask
             for index in np.flatnonzero(~mask):
                 for given in wanted[doc_ids[index]]:
-                    found_in.setdefault(given, set()).add(name)
-    if several := sum(len(names) > 1 for names in found_in.values()):
-        raise UserError(
-            f"{several} of {len(ids)} ids stand in several sources of {corpus.folder}; give --source or SOURCE:ID; "
-            "nothing was changed"
-        )
-    return keep, [position for position, given in enumerate(ids) if given not in found_in]
+                    found.setdefault(given, set()).add((name, doc_ids[index]))
+    return keep, found
 
 
 def _wanted(ids: Sequence[str], name: str, source: str | None) -> dict[str, list[str]]:
@@ -140,13 +136,42 @@ def _wanted(ids: Sequence[str], name: str, source: str | None) -> dict[str, list
     return wanted
 
 
-def _refuse_missing(folder: Path, ids: Sequence[str], missing: Sequence[int]) -> None:
-    if missing:
-        places = ", ".join(str(position + 1) for position in missing[:_SHOWN]) + (", ..." if missing[_SHOWN:] else "")
+def _refuse_ambiguous(folder: Path, ids: Sequence[str], found: Mapping[str, Collection[tuple[str, str]]]) -> None:
+    """Refuse an id that is of several documents: in several sources, or as `ID` of one and as `SOURCE:ID`."""
+    several = [given for given, documents in found.items() if len(documents) > 1]
+    if any(len({source for source, _ in found[given]}) > 1 for given in several):
         raise UserError(
-            f"{len(missing)} of {len(ids)} ids are in no document of {folder} (in the order given: {places}); "
-            "check them, or remove the others with --ignore-missing; nothing was changed"
+            f"{len(several)} of {len(ids)} ids stand in several sources of {folder}; give --source or SOURCE:ID; "
+            "nothing was changed"
         )
+    if several:
+        raise UserError(
+            f"{len(several)} of {len(ids)} ids are of two documents of {folder}: as ID, and as SOURCE:ID of another; "
+            "give --source, with which an id is taken as it stands; nothing was changed"
+        )
+
+
+def _refuse_missing(
+    corpus: Corpus, ids: Sequence[str], source: str | None, missing: Sequence[int], ignore: bool
+) -> None:
+    """Refuse ids that are in no document; also with `ignore`, those that are in one but for white space around them."""
+    stripped = {position: text for position in missing if (text := ids[position].strip()) != ids[position] and text}
+    if stripped:
+        _, without = _matches(corpus, list(dict.fromkeys(stripped.values())), source)
+        if near := [position for position, text in stripped.items() if text in without]:
+            raise UserError(
+                f"{len(near)} of {len(ids)} ids are in no document of {corpus.folder} as given, but without the white "
+                f"space around them (in the order given: {_places(near)}); give them without; nothing was changed"
+            )
+    if missing and not ignore:
+        raise UserError(
+            f"{len(missing)} of {len(ids)} ids are in no document of {corpus.folder} (in the order given: "
+            f"{_places(missing)}); check them, or remove the others with --ignore-missing; nothing was changed"
+        )
+
+
+def _places(positions: Sequence[int]) -> str:
+    return ", ".join(str(position + 1) for position in positions[:_SHOWN]) + (", ..." if positions[_SHOWN:] else "")
 
 
 def _rewrite(corpus: Corpus, keep: Mapping[str, Keep]) -> Manifest:

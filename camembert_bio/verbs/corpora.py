@@ -21,7 +21,9 @@ def add(verbs: Any) -> None:
     forget = declare(verbs, "forget", _forget, "take documents out of a corpus, by id")
     forget.add_argument("path", type=Path, metavar="CORPUS", help="corpus folder")
     forget.add_argument("ids", nargs="*", metavar="ID", help="of a document, or SOURCE:ID")
-    forget.add_argument("--from", type=Path, dest="ids_file", metavar="FILE", help="UTF-8 file with one id a line")
+    forget.add_argument(
+        "--from", type=Path, dest="ids_file", metavar="FILE", help="UTF-8 file, one id a line; .jsonl: one JSON string"
+    )
     forget.add_argument("--source", metavar="NAME", help="look in this source alone (default: all)")
     forget.add_argument("--ignore-missing", action="store_true", help="go on where an id is in no document")
     export = declare(verbs, "export-corpus", _export_corpus, "write a corpus as parquet files")
@@ -46,7 +48,8 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _forget(options: argparse.Namespace) -> int:
-    from camembert_bio.corpus.forget import forget, read_ids
+    from camembert_bio.corpus.forget import forget
+    from camembert_bio.corpus.ids_file import read_ids
 
     ids = [*options.ids, *(read_ids(options.ids_file) if options.ids_file else [])]
     done = forget(options.path, ids, options.source, options.ignore_missing)

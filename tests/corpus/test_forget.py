@@ -1,5 +1,6 @@
 import dataclasses
 import datetime
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import pytest
 
 from camembert_bio import files
 from camembert_bio.corpus.build import prepare
-from camembert_bio.corpus.forget import forget, read_ids
+from camembert_bio.corpus.forget import forget
+from camembert_bio.corpus.ids_file import read_ids
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.manifest import Corpus, open_corpus, verify
 
@@ -140,6 +142,64 @@ def test_one_source_alone(folder):
     assert ("a", "doc-3") in left and ("b", "doc-3") not in left
 
 
+def built(tmp_path, tokenizer_folder, ids):
+    """A corpus whose source `a` has documents of these ids, and `keep`."""
+    texts = dict(zip([*ids, "keep"], sentences(len(ids) + 1), strict=True))
+    values = {"tokenizer": {"path": str(tokenizer_folder)}, "validation_fraction": 0}
+    prepare(recipe(tmp_path / "named", write_jsonl(tmp_path / "named.jsonl", texts), **values))
+    return tmp_path / "named"
+
+
+def test_an_id_that_reads_as_another_with_its_source_is_refused(tmp_path, tokenizer_folder):
+    folder = built(tmp_path, tokenizer_folder, ["b", "a:b"])
+    before = content(folder)
+    with pytest.raises(UserError, match=r"1 of 1 ids are of two documents .*; give --source, with which") as refused:
+        forget(folder, ["a:b"])
+    assert "a:b" not in str(refused.value) and content(folder) == before
+    forget(folder, ["a:b"], source="a")
+    assert [doc_id for _, doc_id in documents(open_corpus(folder))] == ["b", "keep"]
+
+
+ODD = [
+    "p1",
+    "p1\u00a0",
+    " lead",
+    "u\u2028sep",
+    "x\x0bvt",
+    "nel\x85",
+    "\ufeffbom",
+    "  ",
+    "tab\t",
+    "two\nlines",
+    "-dash",
+    "end\r",
+]
+
+
+def test_each_odd_id_is_forgotten_and_no_other(tmp_path, tokenizer_folder):
+    folder = built(tmp_path, tokenizer_folder, ODD)
+    for name, ids in (("ids.txt", [i for i in ODD if not {"\n", "\r"} & {*i}]), ("ids.jsonl", ODD)):
+        for doc_id in ids:
+            copy = shutil.copytree(folder, tmp_path / "copy")
+            line = json.dumps(doc_id) if name.endswith(".jsonl") else doc_id
+            (tmp_path / name).write_bytes(f"\ufeff{line}\r\n".encode())
+            assert forget(copy, read_ids(tmp_path / name)).documents == 1
+            assert sorted(i for _, i in documents(open_corpus(copy))) == sorted({*ODD, "keep"} - {doc_id})
+            shutil.rmtree(copy)
+
+
+def test_white_space_around_an_id_is_told_and_not_guessed(folder):
+    before = content(folder)
+    for ignore_missing in (False, True):
+        with pytest.raises(
+            UserError, match=r"1 of 2 .* without the white space .* \(in the order given: 2\)"
+        ) as refused:
+            forget(folder, ["doc-55", "doc-54\u00a0"], ignore_missing=ignore_missing)
+        assert "doc-54" not in str(refused.value)
+    assert content(folder) == before
+    assert forget(folder, ["doc-55", "no-such \u00a0"], ignore_missing=True).missing == 1
+
+
 def test_a_source_that_is_empty_then_leaves_the_manifest(folder):
     done = forget(folder, [f"doc-{i}" for i in range(40)], source="b")
     assert done.documents == 40
@@ -190,6 +250,7 @@ KILLED = """
 import itertools, os, shutil, sys
 from pathlib import Path
 from camembert_bio.corpus.forget import forget
+from camembert_bio.corpus.ids_file import read_ids
 
 def counted(function):
     def call(*arguments, **options):
@@ -240,14 +301,6 @@ def test_two_at_once_are_refused(folder):
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another forget works on"):
             forget(folder, ["doc-55"])
-
-
-def test_ids_from_a_file(tmp_path):
-    (tmp_path / "ids").write_bytes("\ufeffdoc-é \r\n\n a:doc-2\n".encode())
-    assert read_ids(tmp_path / "ids") == ["doc-é", "a:doc-2"]
-    (tmp_path / "ids").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="is not UTF-8; write one id a line"):
-        read_ids(tmp_path / "ids")
 
 
 def test_words_are_those_of_the_text(corpus):
