@@ -56,13 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options; `key=value` may stand before and after them."""
+    """The options; what a verb takes any number of (`key=value`, ids) may stand before, between and after them."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest:
-        if "overrides" not in options or any(word.startswith("-") for word in rest):
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        options.overrides += rest
+    words = next((getattr(options, name) for name in ("overrides", "ids") if name in options), None)
+    end = rest.index("--") if "--" in rest else len(rest)
+    odd = rest if words is None else [word for word in rest[:end] if word.startswith("-")]
+    if odd and "ids" in options:  # perhaps an id, which no message shows
+        parser.error(
+            f"{len(odd)} of the words are no option of forget; give ids that begin with - behind -- or by --from"
+        )
+    if odd:
+        parser.error(f"unrecognized arguments: {' '.join(odd)}")
+    if words is not None:
+        words += rest[:end] + rest[end + 1 :]
     return options
 
 

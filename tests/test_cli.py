@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from camembert_bio import cli
 from camembert_bio.samples.corpus import write_corpus
 from camembert_bio.shards.manifest import Corpus
 
@@ -139,6 +140,35 @@ def test_prepare_and_inspect_a_corpus(tmp_path: Path) -> None:
         document = json.loads(next(file))
     shown = json.loads(run("inspect", "c", "--document", document["id"], "--json", folder=tmp_path).stdout)
     assert shown["text"].split()[:5] == document["text"].split()[:5]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["c", "--source", "a", "x", "y"],
+        ["--source", "a", "c", "x", "y"],
+        ["c", "x", "--source", "a", "y"],
+        ["c", "--source", "a", "x", "--ignore-missing", "y"],
+        ["c", "--ignore-missing", "x", "--source", "a", "y", "--json"],
+    ],
+)
+def test_ids_stand_in_any_order(words: list[str]) -> None:
+    options = cli._parse(["forget", *words])
+    assert [str(options.path), *options.ids, options.source] == [*(w for w in words if w in ("c", "x", "y")), "a"]
+
+
+def test_ids_that_begin_with_a_dash_stand_behind_two() -> None:
+    assert cli._parse(["forget", "c", "--source", "a", "x", "--", "-y", "--json"]).ids == ["x", "-y", "--json"]
+    assert cli._parse(["forget", "c", "--", "-y"]).ids == ["-y"]
+
+
+@pytest.mark.parametrize("words", [["c", "--ids", SECRET], ["c", "-SECRET"], ["c", SECRET, "--frm", SECRET]])
+def test_a_mistake_in_the_words_shows_no_id(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli._parse(["forget", *words])
+    told = capsys.readouterr().err
+    assert ended.value.code == 2 and "1 of the words are no option of forget" in told
+    assert SECRET not in told and "SECRET" not in told
 
 
 def test_forget_and_move_a_corpus(tmp_path: Path, corpus: Corpus) -> None:
