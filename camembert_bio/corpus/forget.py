@@ -2,16 +2,14 @@
 
 Shards that hold such a document are written anew under new names, verified, and then named by a new manifest in one
 rename: before it the old corpus is whole, after it the new one. The old shards are removed last. What a kill leaves
-of either is removed by the next call.
+of either is removed by the next call, which knows by a mark (`corpus.pending`) what there is to end.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import fcntl
 import logging
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,12 +21,12 @@ import numpy.typing as npt
 
 from camembert_bio import files
 from camembert_bio.corpus import leftovers
+from camembert_bio.corpus.pending import Change, Mark, change_of, locked
 from camembert_bio.errors import RunError, UserError, nearest
 from camembert_bio.shards.format import Ids, Shard, open_shard, write_shard
 from camembert_bio.shards.manifest import (
     MANIFEST,
     Corpus,
-    Manifest,
     Removal,
     ShardEntry,
     Split,
@@ -54,44 +52,89 @@ class Forgotten:
     """Written anew or removed."""
     hash: str
     """The corpus' name from now on."""
+    unknown_files: int
+    """In the folder, of others: not looked at."""
 
 
 def forget(folder: Path, ids: Sequence[str], source: str | None = None, ignore_missing: bool = False) -> Forgotten:
     """Take documents out of a corpus, given by their ids, or by `SOURCE:ID` where sources share ids.
 
-    Words of the removed documents are counted from their tokens. Raises `UserError`, and changes nothing, when no id
+    Words of the removed documents are counted from their tokens. A call that was stopped behind the new manifest is
+    ended by the next, and answered if that asks for the same. Raises `UserError`, and changes nothing else, when no id
     is given, an id is not found and `ignore_missing` is not set, an id is of several documents, nothing would stay, or
-    another `forget` works on the corpus; `RunError` when a shard that must be rewritten is damaged. No message
-    shows an id.
+    another process writes the corpus; `RunError` when a shard that must be rewritten is damaged or the disk fails. No
+    message shows an id.
     """
-    with _locked(folder):
+    open_corpus(folder)
+    leftovers.check_beside(folder)
+    ids = list(dict.fromkeys(ids))
+    with _failures_told(folder), locked(folder) as mark, _stops_told(folder, mark):
         corpus = open_corpus(folder)
-        if left := leftovers.remove_unnamed(corpus):
-            logger.info("%d shards that an interrupted forget left in %s are removed", left, folder)
-        ids = list(dict.fromkeys(ids))
-        keep, missing = _search(corpus, ids, source)
-        _refuse_missing(corpus, ids, source, missing, ignore_missing)
-        if not keep:
-            return Forgotten(0, len(missing), 0, corpus.manifest.hash)
-        changed = _rewrite(corpus, keep)
-        _finish(folder, ids, source)
-        num_documents = sum(int(np.count_nonzero(~mask)) for mask in keep.values())
-        return Forgotten(num_documents, len(missing), len(keep), changed.hash)
+        change = mark.read()
+        left = _remove_left(corpus, change)
+        num_unknown = leftovers.num_unknown(corpus)
+        if change and change.hash == corpus.manifest.hash and change.is_of(ids, source):
+            logger.info("%s: the same forget was stopped before; its end is made up for", folder)
+        else:
+            mark.clear()
+            with _unchanged_told(left):
+                keep, missing = _search(corpus, ids, source)
+                _refuse_missing(corpus, ids, source, missing, ignore_missing)
+                documents = sum(int(np.count_nonzero(~mask)) for mask in keep.values())
+                change = change_of(ids, source, documents, len(missing), len(keep))
+                if keep:
+                    change = _rewrite(corpus, keep, mark, change)
+        _finish(folder, ids, source, changed=change.shards > 0)
+        return Forgotten(
+            change.documents, change.missing, change.shards, change.hash or corpus.manifest.hash, num_unknown
+        )
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the manifest's lock; one `forget` at a time."""
-    open_corpus(folder)
-    path = folder / MANIFEST
-    with open(path, "r+b") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another forget works on {folder}; wait for its end and call again") from None
-        if os.fstat(handle.fileno()).st_ino != path.stat().st_ino:
-            raise UserError(f"another forget has just changed {folder}; call again")
+def _failures_told(folder: Path) -> Iterator[None]:
+    """Failures of the disk as one message."""
+    try:
         yield
+    except OSError as error:
+        raise RunError(
+            f"forget did not end on {folder}: {error.strerror} ({error.filename or folder}); mend that and give the "
+            "same command again, until then documents to forget may lie there"
+        ) from error
+
+
+@contextmanager
+def _stops_told(folder: Path, mark: Mark) -> Iterator[None]:
+    """Say what an interruption leaves when the old shards are not named any more."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        change = mark.read()
+        if change and change.hash == open_corpus(folder).manifest.hash:
+            logger.warning(
+                "%s is changed, but old shards that hold the documents may still lie there; the same command ends it",
+                folder,
+            )
+        raise
+
+
+@contextmanager
+def _unchanged_told(left: bool) -> Iterator[None]:
+    """Add to a refusal what became of the corpus."""
+    try:
+        yield
+    except UserError as error:
+        else_ = "what an interrupted forget had left is removed, nothing else was changed"
+        raise UserError(f"{error}; {else_ if left else 'nothing was changed'}") from None
+
+
+def _remove_left(corpus: Corpus, change: Change | None) -> bool:
+    """Remove what an interrupted `forget` left in the folder; whether there was one."""
+    num_shards = leftovers.remove_unnamed(corpus)
+    if not num_shards and change is None:
+        return False
+    leftovers.remove_windows(corpus.folder)
+    logger.info("%s: %d shards that an interrupted forget left are removed", corpus.folder, num_shards)
+    return True
 
 
 def _search(corpus: Corpus, ids: Sequence[str], source: str | None) -> tuple[dict[str, Keep], list[int]]:
@@ -141,13 +184,12 @@ def _refuse_ambiguous(folder: Path, ids: Sequence[str], found: Mapping[str, Coll
     several = [given for given, documents in found.items() if len(documents) > 1]
     if any(len({source for source, _ in found[given]}) > 1 for given in several):
         raise UserError(
-            f"{len(several)} of {len(ids)} ids stand in several sources of {folder}; give --source or SOURCE:ID; "
-            "nothing was changed"
+            f"{len(several)} of {len(ids)} ids stand in several sources of {folder}; give --source or SOURCE:ID"
         )
     if several:
         raise UserError(
             f"{len(several)} of {len(ids)} ids are of two documents of {folder}: as ID, and as SOURCE:ID of another; "
-            "give --source, with which an id is taken as it stands; nothing was changed"
+            "give --source, with which an id is taken as it stands"
         )
 
 
@@ -161,12 +203,12 @@ def _refuse_missing(
         if near := [position for position, text in stripped.items() if text in without]:
             raise UserError(
                 f"{len(near)} of {len(ids)} ids are in no document of {corpus.folder} as given, but without the white "
-                f"space around them (in the order given: {_places(near)}); give them without; nothing was changed"
+                f"space around them (in the order given: {_places(near)}); give them without"
             )
     if missing and not ignore:
         raise UserError(
             f"{len(missing)} of {len(ids)} ids are in no document of {corpus.folder} (in the order given: "
-            f"{_places(missing)}); check them, or remove the others with --ignore-missing; nothing was changed"
+            f"{_places(missing)}); check them, or remove the others with --ignore-missing"
         )
 
 
@@ -174,8 +216,8 @@ def _places(positions: Sequence[int]) -> str:
     return ", ".join(str(position + 1) for position in positions[:_SHOWN]) + (", ..." if positions[_SHOWN:] else "")
 
 
-def _rewrite(corpus: Corpus, keep: Mapping[str, Keep]) -> Manifest:
-    """Write the shards that change, verify them, and save the manifest that names them."""
+def _rewrite(corpus: Corpus, keep: Mapping[str, Keep], mark: Mark, change: Change) -> Change:
+    """Write the shards that change, verify them, and save the manifest that names them; the change with its hash."""
     folder, before = corpus.folder, corpus.manifest
     opens = _opens_word(corpus.vocabulary)
     written: list[Path] = []
@@ -189,21 +231,21 @@ def _rewrite(corpus: Corpus, keep: Mapping[str, Keep]) -> Manifest:
             if splits:
                 sources[name] = dataclasses.replace(source, splits=splits)
         if not sources:
-            raise UserError(f"these are all the documents of {folder}; remove the folder itself; nothing was changed")
+            raise UserError(f"these are all the documents of {folder}; remove the folder itself")
         for parent in {path.parent for path in written}:
             files.fsync_path(parent)
-        removal = Removal(
-            datetime.datetime.now(datetime.UTC).date().isoformat(),
-            sum(int(np.count_nonzero(~mask)) for mask in keep.values()),
-        )
+        removal = Removal(datetime.datetime.now(datetime.UTC).date().isoformat(), change.documents)
         after = dataclasses.replace(before, sources=sources, removals=(*before.removals, removal))
+        change = dataclasses.replace(change, hash=after.hash)
+        mark.write(change)
         after.save(folder)
     except BaseException:
         if open_corpus(folder).manifest.hash == before.hash:
             for path in written:
                 path.unlink(missing_ok=True)
+            mark.clear()
         raise
-    return after
+    return change
 
 
 def _without(
@@ -237,6 +279,8 @@ def _without(
 
 def _intact(corpus: Corpus, entry: ShardEntry) -> Shard:
     """An old shard, after its hash: a damaged one must not get a new hash that hides it."""
+    if (corpus.folder / entry.path).is_symlink():
+        raise UserError(f"shard {corpus.folder / entry.path} is a link, whose target would stay; put the file there")
     if files.sha256_file(corpus.folder / entry.path) != entry.sha256:
         raise RunError(f"shard {corpus.folder / entry.path} differs from {MANIFEST}; restore it, then call again")
     return corpus.open(entry)
@@ -255,18 +299,20 @@ def _write_kept(old: Shard, keep: Keep, path: Path, folder: Path) -> ShardEntry:
     return ShardEntry(name, len(new), len(new.input_ids), path.stat().st_size, files.sha256_file(path))
 
 
-def _finish(folder: Path, ids: Sequence[str], source: str | None) -> None:
-    """Remove the old shards and the tables of windows, then look for the ids in all that is left."""
+def _finish(folder: Path, ids: Sequence[str], source: str | None, changed: bool) -> None:
+    """Remove the old shards, the tables of windows and what stands beside, then look for the ids in what is left."""
     corpus = open_corpus(folder)
     try:
-        leftovers.remove_unnamed(corpus)
-        leftovers.remove_windows(folder)
+        leftovers.remove_beside(folder)
+        if changed:
+            leftovers.remove_unnamed(corpus)
+            leftovers.remove_windows(folder)
     except OSError as error:
         raise RunError(
             f"{folder} is rewritten, but {error.filename} could not be removed ({error.strerror}) and still holds "
-            "the documents; remove it"
+            "documents; make it removable and give the same command again"
         ) from error
-    if source is None or source in corpus.manifest.sources:
+    if changed and (source is None or source in corpus.manifest.sources):
         keep, _ = _search(corpus, ids, source)
         if keep:
             raise RunError(f"{len(keep)} shards of {folder} still hold documents to forget; please report it")

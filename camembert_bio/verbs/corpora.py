@@ -54,6 +54,8 @@ def _forget(options: argparse.Namespace) -> int:
     ids = [*options.ids, *(read_ids(options.ids_file) if options.ids_file else [])]
     done = forget(options.path, ids, options.source, options.ignore_missing)
     text = f"{options.path}: {done.documents} documents removed, {done.missing} ids not found, corpus {done.hash[:12]}"
+    if done.unknown_files:
+        text += f"\n{done.unknown_files} files in {options.path} are of no corpus and were not looked at"
     return answer(options, asdict(done), text)
 
 

@@ -2,6 +2,7 @@ import dataclasses
 import datetime
 import json
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -280,24 +281,104 @@ def test_killed_at_any_point_the_old_or_the_new_corpus_is_whole(tmp_path, corpus
     new = forget(expected, ["doc-55", "a:doc-3"]).hash
     (tmp_path / "killed").mkdir()
     subprocess.run([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "killed")], check=True, timeout=120)
-    seen = []
+    seen, num_ended = [], 0
     for copy in sorted((tmp_path / "killed").iterdir()):
         verify(open_corpus(copy))
         seen.append(open_corpus(copy).manifest.hash)
-        forget(copy, ["doc-55", "a:doc-3"], ignore_missing=True)
+        if seen[-1] == corpus.manifest.hash or (copy / ".forget").exists():
+            done = forget(copy, ["a:doc-3", "doc-55"])
+            assert (done.documents, done.missing, done.shards, done.hash) == (2, 0, 2, new)
+            num_ended += seen[-1] == new
         assert open_corpus(copy).manifest.hash == new
+        assert not (copy / "windows").exists() and not list(copy.rglob(".*"))
         assert [path for path in content(copy) if path.endswith(".arrow")] == [
             path for path in content(expected) if path.endswith(".arrow")
         ]
     turn = seen.index(new)
-    assert len(seen) > 6 and 1 < turn < len(seen) - 1
+    assert len(seen) > 6 and 1 < turn < len(seen) - 1 and num_ended >= 4
     assert seen == [corpus.manifest.hash] * turn + [new] * (len(seen) - turn)
+
+
+# Runs the command line; right behind the rename of the manifest it is sent a signal.
+STOPPED = """
+import os, sys
+from camembert_bio.cli import main
+
+def replace(aside, path, replace=os.replace):
+    replace(aside, path)
+    if str(path).endswith("corpus.json"):
+        os.kill(os.getpid(), int(sys.argv.pop()))
+
+os.replace = replace
+main(sys.argv[1:-1])
+"""
+
+
+def run(folder, *words, code=None):
+    command = [sys.executable, *(("-c", code) if code else ("-m", "camembert_bio")), "forget", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_stopped_behind_the_new_manifest_the_same_command_ends_it(folder, number, code):
+    stopped = run(folder, "doc-55", "a:doc-3", str(int(number)), code=STOPPED)
+    assert stopped.returncode == code
+    if number != signal.SIGKILL:
+        assert "old shards that hold the documents may still lie there; the same command ends it" in stopped.stderr
+    assert (folder / "windows").exists() and b"doc-" not in (folder / ".forget").read_bytes()
+    ended = run(folder, "doc-55", "a:doc-3")
+    assert ended.returncode == 0 and "2 documents removed, 0 ids not found" in ended.stdout
+    assert "2 shards that an interrupted forget left are removed" in ended.stderr and "doc-" not in ended.stderr
+    assert not (folder / "windows").exists() and not (folder / ".forget").exists()
+    assert {path for path in content(folder) if path.endswith(".arrow")} == {
+        entry.path for split in ("train", "validation") for _, entry in open_corpus(folder).manifest.shards(split)
+    }
+    again = run(folder, "doc-55", "a:doc-3")
+    assert again.returncode == 2 and "; nothing was changed" in again.stderr
+
+
+def test_another_request_ends_a_stopped_one_and_says_so(folder):
+    run(folder, "doc-55", str(int(signal.SIGKILL)), code=STOPPED)
+    with pytest.raises(UserError, match="what an interrupted forget had left is removed, nothing else was changed"):
+        forget(folder, ["doc-55", "doc-99"])
+    assert not (folder / "windows").exists() and not (folder / ".forget").exists()
+    assert forget(folder, ["doc-54"]).documents == 1
+
+
+def test_a_mark_that_was_cut_short_is_of_no_change(folder):
+    (folder / ".forget").write_text('{"salt": "0')
+    assert forget(folder, ["doc-55"]).documents == 1
+    assert not (folder / ".forget").exists()
+
+
+def test_a_disk_that_takes_nothing_changes_nothing(folder):
+    before = content(folder)
+    code = "import resource, sys; from camembert_bio.cli import main\n"
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); main(sys.argv[1:])"
+    failed = run(folder, "doc-55", code=code)
+    assert failed.returncode == 1 and "Traceback" not in failed.stderr
+    assert f"forget did not end on {folder}: File too large" in failed.stderr and "the same command" in failed.stderr
+    assert content(folder) == before
+    (folder / ".forget").mkdir()
+    with pytest.raises(
+        UserError, match=r"cannot be changed: .*\.forget cannot be written .*; make the folder writable"
+    ):
+        forget(folder, ["doc-55"])
+
+
+def test_a_shard_that_is_a_link_is_refused(folder, tmp_path):
+    entry = next(e for _, e in open_corpus(folder).manifest.shards("train") if e.path.startswith("a/"))
+    doc_id = open_corpus(folder).open(entry).doc_ids[0]
+    (folder / entry.path).rename(tmp_path / "kept.arrow")
+    (folder / entry.path).symlink_to(tmp_path / "kept.arrow")
+    with pytest.raises(UserError, match="is a link, whose target would stay; put the file there; nothing was changed"):
+        forget(folder, [f"a:{doc_id}"])
 
 
 def test_two_at_once_are_refused(folder):
     import fcntl
 
-    with open(folder / "corpus.json", "r+b") as handle:
+    with open(folder / ".forget", "a+b") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another forget works on"):
             forget(folder, ["doc-55"])
