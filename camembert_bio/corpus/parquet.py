@@ -37,9 +37,9 @@ _SHARD = re.compile(rf"[a-z0-9_-]+/(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.a
 def export_corpus(folder: Path, output: Path) -> Manifest:
     """Write a corpus, verified first, as a folder of Parquet files. Memory: one shard and its compressed copy.
 
-    Raises `UserError` when `output` holds something, `RunError` when the corpus is damaged.
+    Raises `UserError` when `output` holds something or lies in the corpus, `RunError` when the corpus is damaged.
     """
-    _check_empty(output)
+    _check_output(folder, output)
     corpus = open_corpus(folder)
     verify(corpus)
     with files.atomic_folder(output) as aside:
@@ -58,9 +58,10 @@ def export_corpus(folder: Path, output: Path) -> Manifest:
 def import_corpus(folder: Path, output: Path) -> Manifest:
     """Build a corpus from what `export_corpus` wrote: the same bytes, so the same hash. Memory: two shards.
 
-    Raises `UserError` when `output` holds something, or the folder is not what its `corpus.json` describes.
+    Raises `UserError` when `output` holds something or lies in the folder, or the folder is not what its `corpus.json`
+    describes.
     """
-    _check_empty(output)
+    _check_output(folder, output)
     corpus = open_corpus(folder)
     if odd := [entry.path for *_, entry in _entries(corpus.manifest) if not _SHARD.fullmatch(entry.path)]:
         raise UserError(f"{folder / MANIFEST} names {len(odd)} shards as no corpus does; export the corpus again")
@@ -113,6 +114,9 @@ def _copy_descriptions(folder: Path, target: Path) -> None:
     shutil.copytree(folder / TOKENIZER, target / TOKENIZER)
 
 
-def _check_empty(output: Path) -> None:
+def _check_output(folder: Path, output: Path) -> None:
+    """Refuse an output that holds something, or that lies in the folder it is made from: no one would look for it."""
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"output {output} lies in {folder}; give a folder outside")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output {output} holds something; give a new or empty folder")

@@ -251,7 +251,6 @@ KILLED = """
 import itertools, os, shutil, sys
 from pathlib import Path
 from camembert_bio.corpus.forget import forget
-from camembert_bio.corpus.ids_file import read_ids
 
 def counted(function):
     def call(*arguments, **options):

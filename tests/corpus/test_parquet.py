@@ -61,6 +61,18 @@ def test_an_output_that_holds_something_is_refused(corpus, exported, tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["x"]
 
 
+def test_an_output_inside_is_refused(corpus, exported, tmp_path):
+    folder = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    (tmp_path / "link").symlink_to(folder)
+    for call, source in ((export_corpus, folder), (import_corpus, exported)):
+        for output in (source, source / "out", source / "a" / ".." / "b" / "out"):
+            with pytest.raises(UserError, match=r"output .* lies in .*; give a folder outside"):
+                call(source, output)
+    with pytest.raises(UserError, match="lies in"):
+        export_corpus(folder, tmp_path / "link" / "out")
+    assert not list(tmp_path.rglob("*out*"))
+
+
 def test_a_damaged_corpus_is_not_exported(corpus, tmp_path):
     folder = shutil.copytree(corpus.folder, tmp_path / "corpus")
     (folder / "vocabulary.json").write_text("{}")
