@@ -74,6 +74,33 @@ def test_arrow_of_another_kind(tmp_path):
         open_shard(tmp_path / "s.arrow")
 
 
+def test_any_damaged_byte_is_one_error_or_other_tokens(tmp_path):
+    """Not a traceback: a message of ours, or a shard that its hash would tell."""
+    path = tmp_path / "s.arrow"
+    write_shard(path, ["a", "é", "c"], [np.array(ids, np.uint16) for ids in ([1, 2], [3], [4, 5, 6])], np.dtype("u2"))
+    whole = path.read_bytes()
+    num_refused = 0
+    for place in range(len(whole)):
+        for value in (0, 0xFF, whole[place] ^ 1, whole[place] ^ 0x80):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                shard = open_shard(path)
+                assert len([shard.document(index) for index in range(len(shard))]) == len(shard.doc_ids)
+            except UserError as error:
+                assert "is not a readable shard; restore it" in str(error)
+                num_refused += 1
+    assert num_refused > len(whole) / 4
+
+
+@pytest.mark.parametrize("kind", [pa.int16(), pa.float32(), pa.uint64()])
+def test_tokens_of_another_type(tmp_path, kind):
+    batch = pa.record_batch({"doc_id": ["a"], "input_ids": pa.array([[1, 2]], pa.list_(kind))})
+    with pa.ipc.new_stream(str(tmp_path / "s.arrow"), batch.schema) as stream:
+        stream.write_batch(batch)
+    with pytest.raises(UserError, match="is not a readable shard"):
+        open_shard(tmp_path / "s.arrow")
+
+
 def test_a_missing_shard(tmp_path):
     with pytest.raises(UserError, match="is missing; restore it"):
         open_shard(tmp_path / "none.arrow")
