@@ -196,6 +196,7 @@ def _assemble(
             for number, source in enumerate(recipe.sources)
         },
         paths=paths(recipe),
+        tokenizer_files=manifest.hash_tokenizer_files(folder),
     ).save(folder)
 
 

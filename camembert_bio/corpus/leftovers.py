@@ -11,11 +11,22 @@ from pathlib import Path
 from camembert_bio import files
 from camembert_bio.corpus.pending import MARK
 from camembert_bio.errors import UserError
-from camembert_bio.shards.manifest import MANIFEST, TOKENIZER, TRAIN, VALIDATION, VOCABULARY, WINDOWS, Corpus
+from camembert_bio.shards.manifest import (
+    BESIDE_TOKENIZER,
+    MANIFEST,
+    TOKENIZER,
+    TRAIN,
+    VALIDATION,
+    VOCABULARY,
+    WINDOWS,
+    Corpus,
+)
+from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, TOKENIZER_JSON
 
 _SHARD = re.compile(rf"(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.arrow")
 _TABLE = re.compile(rf"(?:\.tmp-.+-)?(?:{TRAIN}|{VALIDATION})-\d+-[0-9a-f]+\.npz")
 """One table, or what a kill left while one was written."""
+_TOKENIZER_FILES = (SENTENCEPIECE_MODEL, TOKENIZER_JSON, *BESIDE_TOKENIZER)
 _OURS = (MANIFEST, VOCABULARY, MARK, "report.json", "report.md", "report.html", "quarantine.jsonl")
 
 
@@ -70,7 +81,7 @@ def num_unknown(corpus: Corpus) -> int:
     return sum(
         name.as_posix() not in named
         and name.as_posix() not in _OURS
-        and name.parts[0] != TOKENIZER
+        and not (name.parts[0] == TOKENIZER and name.name in _TOKENIZER_FILES)
         and not (name.parts[0] == WINDOWS and _TABLE.fullmatch(name.name))
         for name in names
     )

@@ -19,6 +19,7 @@ from camembert_bio import files
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.format import write_shard
 from camembert_bio.shards.manifest import (
+    BESIDE_TOKENIZER,
     MANIFEST,
     TOKENIZER,
     TRAIN,
@@ -30,6 +31,7 @@ from camembert_bio.shards.manifest import (
     open_corpus,
     verify,
 )
+from camembert_bio.shards.vocabulary import tokenizer_file
 
 _SHARD = re.compile(rf"[a-z0-9_-]+/(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.arrow")
 
@@ -43,7 +45,7 @@ def export_corpus(folder: Path, output: Path) -> Manifest:
     corpus = open_corpus(folder)
     verify(corpus)
     with files.atomic_folder(output) as aside:
-        _copy_descriptions(folder, aside)
+        _copy_descriptions(corpus.manifest, folder, aside)
         for source, split, entry in _entries(corpus.manifest):
             path = (aside / entry.path).with_suffix(".parquet")
             path.parent.mkdir(exist_ok=True)
@@ -66,7 +68,7 @@ def import_corpus(folder: Path, output: Path) -> Manifest:
     if odd := [entry.path for *_, entry in _entries(corpus.manifest) if not _SHARD.fullmatch(entry.path)]:
         raise UserError(f"{folder / MANIFEST} names {len(odd)} shards as no corpus does; export the corpus again")
     with files.atomic_folder(output) as aside:
-        _copy_descriptions(folder, aside)
+        _copy_descriptions(corpus.manifest, folder, aside)
         for source, split, entry in _entries(corpus.manifest):
             (aside / entry.path).parent.mkdir(exist_ok=True)
             _import_shard((folder / entry.path).with_suffix(".parquet"), aside / entry.path, source, split, entry)
@@ -107,11 +109,19 @@ def _entries(manifest: Manifest) -> list[tuple[str, str, ShardEntry]]:
     return [(source, split, entry) for split in (TRAIN, VALIDATION) for source, entry in manifest.shards(split)]
 
 
-def _copy_descriptions(folder: Path, target: Path) -> None:
-    """Copy the manifest, the vocabulary and the tokenizer."""
-    for name in (MANIFEST, VOCABULARY):
-        shutil.copyfile(folder / name, target / name)
-    shutil.copytree(folder / TOKENIZER, target / TOKENIZER)
+def _copy_descriptions(manifest: Manifest, folder: Path, target: Path) -> None:
+    """Copy the manifest, the vocabulary and the tokenizer's known files; a link could bring any file of the disk."""
+    (target / TOKENIZER).mkdir()
+    own = tokenizer_file(manifest.tokenizer_kind)
+    for name in (MANIFEST, VOCABULARY, *(f"{TOKENIZER}/{file}" for file in (own, *BESIDE_TOKENIZER))):
+        path = folder / name
+        if path.is_symlink() or (folder / TOKENIZER).is_symlink():
+            raise UserError(f"{path} is a link, or in one; put the file itself there")
+        try:
+            shutil.copyfile(path, target / name)
+        except FileNotFoundError:
+            if path.name not in BESIDE_TOKENIZER:
+                raise UserError(f"{path} is missing; restore it or export the corpus again") from None
 
 
 def _check_output(folder: Path, output: Path) -> None:

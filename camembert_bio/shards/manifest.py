@@ -24,12 +24,23 @@ from camembert_bio.shards.address import is_address
 from camembert_bio.shards.cache import ShardCache, locked
 from camembert_bio.shards.format import Shard, open_shard
 from camembert_bio.shards.recipe import Storage
-from camembert_bio.shards.vocabulary import Kind, Vocabulary, load_vocabulary, tokenizer_file
+from camembert_bio.shards.vocabulary import (
+    SENTENCEPIECE_MODEL,
+    TOKENIZER_JSON,
+    Kind,
+    Vocabulary,
+    load_vocabulary,
+    tokenizer_file,
+)
 
 FORMAT = 2
 MANIFEST = "corpus.json"
 VOCABULARY = "vocabulary.json"
 TOKENIZER = "tokenizer"
+BESIDE_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
+"""What may stand beside the tokenizer's own file."""
+_ALSO_READ = (SENTENCEPIECE_MODEL, TOKENIZER_JSON, *BESIDE_TOKENIZER, "added_tokens.json")
+"""What transformers takes into account where it finds it."""
 WINDOWS = "windows"
 """The folder of the tables of windows that runs keep beside the shards."""
 TRAIN = "train"
@@ -95,11 +106,15 @@ class Manifest:
     """Where the sources stood, by name, and the given `tokenizer`: for the reader, not in the hash."""
     removals: tuple[Removal, ...] = ()
     """What `forget` did since, oldest first: for the reader too, the shards' hashes say it already."""
+    tokenizer_files: dict[str, str] | None = None
+    """The sha256 of each file beside the tokenizer's own: for `verify`, not in the hash. None: a corpus of a version
+    that did not note them."""
 
     @functools.cached_property
     def hash(self) -> str:
-        """Hexadecimal sha256 of the manifest's canonical JSON without `paths` and `removals`: the corpus' name."""
-        told_only = ("paths", "removals")
+        """Hexadecimal sha256 of the manifest's canonical JSON without `paths`, `removals` and `tokenizer_files`: the
+        corpus' name."""
+        told_only = ("paths", "removals", "tokenizer_files")
         return files.sha256_json({name: value for name, value in asdict(self).items() if name not in told_only})
 
     def repeats(self, changes: Mapping[str, float]) -> dict[str, float]:
@@ -186,15 +201,25 @@ def read_manifest(values: dict[str, Any], where: str) -> Manifest:
     return config.build(Manifest, values, where)
 
 
+def hash_tokenizer_files(folder: Path) -> dict[str, str]:
+    """The sha256 of what stands beside the tokenizer's own file in a corpus folder, by name."""
+    present = [name for name in BESIDE_TOKENIZER if (folder / TOKENIZER / name).is_file()]
+    return {name: files.sha256_file(folder / TOKENIZER / name) for name in present}
+
+
 def verify(corpus: Corpus) -> None:
-    """Hash every file that the manifest names; `RunError` lists those that differ.
+    """Hash every file that the manifest names; `RunError` lists those that differ, and files beside the tokenizer
+    that transformers would read though the build did not write them.
 
     Of a corpus at an address, the files that this node has: a damaged shard among them is fetched again when it is
     read.
     """
-    expected = {VOCABULARY: corpus.manifest.vocabulary_sha256}
-    expected[f"{TOKENIZER}/{tokenizer_file(corpus.manifest.tokenizer_kind)}"] = corpus.manifest.tokenizer_sha256
-    for source in corpus.manifest.sources.values():
+    manifest = corpus.manifest
+    own = tokenizer_file(manifest.tokenizer_kind)
+    beside = manifest.tokenizer_files
+    expected = {VOCABULARY: manifest.vocabulary_sha256, f"{TOKENIZER}/{own}": manifest.tokenizer_sha256}
+    expected |= {f"{TOKENIZER}/{name}": digest for name, digest in (beside or {}).items()}
+    for source in manifest.sources.values():
         for shard in (shard for split in source.splits.values() for shard in split.shards):
             if corpus.cache:
                 corpus.cache.verify(shard)
@@ -205,5 +230,8 @@ def verify(corpus: Corpus) -> None:
         for name, digest in expected.items()
         if not (corpus.folder / name).is_file() or files.sha256_file(corpus.folder / name) != digest
     ]
+    if beside is not None:
+        names = (f"{TOKENIZER}/{name}" for name in _ALSO_READ)
+        wrong += [name for name in names if name not in expected and (corpus.folder / name).exists()]
     if wrong:
         raise RunError(f"{corpus.folder}: {', '.join(wrong)} differ from {MANIFEST}; restore them or run prepare again")

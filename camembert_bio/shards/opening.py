@@ -14,14 +14,20 @@ from pathlib import Path
 from camembert_bio import files
 from camembert_bio.errors import DoNotRequeueError, RunError, UserError
 from camembert_bio.shards.cache import ShardCache, locked
-from camembert_bio.shards.manifest import MANIFEST, TOKENIZER, VOCABULARY, Corpus, Manifest, read_manifest
+from camembert_bio.shards.manifest import (
+    BESIDE_TOKENIZER,
+    MANIFEST,
+    TOKENIZER,
+    VOCABULARY,
+    Corpus,
+    Manifest,
+    read_manifest,
+)
 from camembert_bio.shards.recipe import Storage
 from camembert_bio.shards.remote import Remote
 from camembert_bio.shards.vocabulary import tokenizer_file
 
 _CACHE = Path("~/.cache/camembert-bio")
-_BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "config.json")
-"""What may stand beside the tokenizer's own file; no manifest has its hash."""
 
 
 class UnreachableError(RunError):
@@ -90,11 +96,14 @@ def _check_size(manifest: Manifest, cache: ShardCache) -> None:
 def _keep_small_files(remote: Remote, folder: Path, manifest: Manifest) -> None:
     """Fetch vocabulary and tokenizer unless they are there and whole."""
     tokenizer = f"{TOKENIZER}/{tokenizer_file(manifest.tokenizer_kind)}"
-    if not (folder / tokenizer).is_file():
-        for name in _BESIDE:  # before the tokenizer's own file, which tells that they were fetched
+    hashed = {VOCABULARY: manifest.vocabulary_sha256}
+    hashed |= {f"{TOKENIZER}/{name}": digest for name, digest in (manifest.tokenizer_files or {}).items()}
+    hashed[tokenizer] = manifest.tokenizer_sha256
+    if manifest.tokenizer_files is None and not (folder / tokenizer).is_file():
+        for name in BESIDE_TOKENIZER:  # before the tokenizer's own file, which tells that they were fetched
             with suppress(FileNotFoundError):
                 files.write_atomic(folder / TOKENIZER / name, remote.read(f"{TOKENIZER}/{name}"))
-    for name, digest in ((VOCABULARY, manifest.vocabulary_sha256), (tokenizer, manifest.tokenizer_sha256)):
+    for name, digest in hashed.items():
         if not (folder / name).is_file() or files.sha256_file(folder / name) != digest:
             files.write_atomic(folder / name, _read_hashed(remote, name, digest))
 

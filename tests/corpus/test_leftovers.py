@@ -81,7 +81,13 @@ def test_what_a_dead_process_was_writing_goes_and_that_of_others_is_named(folder
 
 def test_files_of_others_are_counted_and_kept(corpus, folder):
     assert forget(folder, ["doc-55"]).unknown_files == 0
-    others = ["a/train-00000.arrow.bak", "corpus.json.old", "export/a/train-00000.parquet", "windows/notes"]
+    others = [
+        "a/train-00000.arrow.bak",
+        "corpus.json.old",
+        "export/a/train-00000.parquet",
+        "windows/notes",
+        "tokenizer/notes.txt",
+    ]
     for name in others:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(SECRET)

@@ -112,6 +112,39 @@ def test_an_export_that_was_changed_is_refused(exported, tmp_path, change, told)
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json"])
+def test_a_changed_file_of_the_tokenizer_is_refused(exported, tmp_path, name):
+    (exported / "tokenizer" / name).write_text('{"tokenizer_class": "BertTokenizer"}')
+    with pytest.raises(UserError, match=r"is not the corpus that its corpus.json describes"):
+        import_corpus(exported, tmp_path / "back")
+    (exported / "tokenizer" / name).unlink()
+    with pytest.raises(UserError, match=r"is not the corpus that its corpus.json describes"):
+        import_corpus(exported, tmp_path / "back")
+
+
+def test_only_the_known_files_of_a_tokenizer_are_copied(corpus, exported, tmp_path):
+    (exported / "tokenizer" / "notes.txt").write_text("SECRET")
+    (exported / "tokenizer" / "tokenizer.json").write_text("{}")
+    import_corpus(exported, tmp_path / "back")
+    names = {path.name for path in (tmp_path / "back" / "tokenizer").iterdir()}
+    assert names == {path.name for path in (corpus.folder / "tokenizer").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["tokenizer/config.json", "tokenizer", "vocabulary.json"])
+def test_a_link_in_an_export_is_refused(exported, tmp_path, name):
+    (exported / name).rename(tmp_path / "elsewhere")
+    (exported / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link, or in one; put the file itself there"):
+        import_corpus(exported, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_missing_vocabulary_is_named(exported, tmp_path):
+    (exported / "vocabulary.json").unlink()
+    with pytest.raises(UserError, match=r"parquet/vocabulary.json is missing; restore it or export"):
+        import_corpus(exported, tmp_path / "back")
+
+
 def test_a_manifest_cannot_write_elsewhere(exported, tmp_path):
     values = json.loads((exported / "corpus.json").read_text())
     values["sources"]["a"]["splits"]["train"]["shards"][0]["path"] = "../../train-00000.arrow"

@@ -13,6 +13,7 @@ from camembert_bio.shards.manifest import (
     ShardEntry,
     Source,
     Split,
+    hash_tokenizer_files,
     open_corpus,
     verify,
 )
@@ -81,6 +82,26 @@ def test_a_flipped_bit_and_a_missing_file_are_found(corpus, name):
     path.unlink()
     with pytest.raises(RunError, match=f"{name} differ from corpus.json"):
         verify(corpus)
+
+
+def test_files_beside_the_tokenizer_are_verified_and_not_in_the_hash(corpus):
+    config = corpus.folder / "tokenizer" / "tokenizer_config.json"
+    config.write_text("{}")
+    verify(corpus)  # a manifest of a version that did not note them
+    dataclasses.replace(corpus.manifest, tokenizer_files=hash_tokenizer_files(corpus.folder)).save(corpus.folder)
+    noted = open_corpus(corpus.folder)
+    assert noted.manifest.hash == corpus.manifest.hash and list(noted.manifest.tokenizer_files) == [config.name]
+    verify(noted)
+    (corpus.folder / "tokenizer" / "notes.txt").write_text("mine")
+    verify(noted)
+    for name in ("tokenizer.json", "special_tokens_map.json", "added_tokens.json"):
+        (corpus.folder / "tokenizer" / name).write_text("{}")
+        with pytest.raises(RunError, match=f"tokenizer/{name} differ from corpus.json"):
+            verify(noted)
+        (corpus.folder / "tokenizer" / name).unlink()
+    config.write_text('{"tokenizer_class": "BertTokenizer"}')
+    with pytest.raises(RunError, match=r"tokenizer/tokenizer_config.json differ from corpus.json"):
+        verify(noted)
 
 
 def test_a_folder_without_a_manifest(tmp_path):
