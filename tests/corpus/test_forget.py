@@ -279,7 +279,7 @@ def test_killed_at_any_point_the_old_or_the_new_corpus_is_whole(tmp_path, corpus
     expected = shutil.copytree(folder, tmp_path / "expected")
     new = forget(expected, ["doc-55", "a:doc-3"]).hash
     (tmp_path / "killed").mkdir()
-    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "killed")], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(tmp_path / "killed")], check=True, timeout=600)
     seen, num_ended = [], 0
     for copy in sorted((tmp_path / "killed").iterdir()):
         verify(open_corpus(copy))
