@@ -65,7 +65,12 @@ def run(*command: object) -> dict[str, Any]:
 
 
 def prepare(
-    folder: Path, name: str, sources: list[Path], tokenizer: dict[str, Any], near: float | None = 0.8
+    folder: Path,
+    name: str,
+    sources: list[Path],
+    tokenizer: dict[str, Any],
+    near: float | None = 0.8,
+    boilerplate: float | None = 0.5,
 ) -> dict[str, Any]:
     """Build a corpus with every stage on; its cost and its report."""
     values = {
@@ -74,7 +79,7 @@ def prepare(
             {"name": f"s{place}", "path": str(path), "licence": "various"} for place, path in enumerate(sources)
         ],
         "tokenizer": tokenizer,
-        "clean": {"languages": ["fr"]},
+        "clean": {"languages": ["fr"], "boilerplate": boilerplate},
         "deduplicate": {"near": near, "sentences": 1},
         "decontaminate": {"tasks": {"self": str(folder / "evaluation.jsonl")}},
         "num_workers": 2,
@@ -184,7 +189,7 @@ def main() -> None:
             double_mb=double["report"]["peak_memory_mb"],
             **machine,
         )
-        alone = prepare(folder, "leaflets", [leaflets], {"path": str(tokenizer)}, near=None)
+        alone = prepare(folder, "leaflets", [leaflets], {"path": str(tokenizer)}, near=None, boilerplate=None)
         (source,) = alone["report"]["sources"].values()
         left = source["words"] / before
         report(

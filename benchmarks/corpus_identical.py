@@ -30,7 +30,7 @@ def command(folder: Path, data: Path, name: str, num_workers: int) -> list[str]:
         "output": str(folder / name),
         "sources": [{"name": "biomed", "path": str(data), "licence": "various"}],
         "tokenizer": {"train": {"vocab_size": 8000, "sample_bytes": 4_000_000}},
-        "clean": {"languages": ["fr"]},
+        "clean": {"languages": ["fr"], "boilerplate": 0.5},
         "deduplicate": {"near": 0.8, "sentences": 1},
         "num_workers": num_workers,
     }

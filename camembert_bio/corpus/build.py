@@ -1,6 +1,6 @@
 """`prepare`: sources to a corpus folder, by any number of workers, in bounded memory.
 
-    read, clean, hash → gather hashes → select documents, then sentences → keep → tokenise → shards
+    read, clean, hash → gather hashes → select documents, boilerplate, sentences → keep → tokenise → shards
 
 Each phase is a set of tasks that write files into a work folder (`corpus.work`): who runs them changes nothing, and
 a build that was stopped goes on where it was. The result is a pure function of the inputs and the recipe, and the
@@ -29,7 +29,7 @@ from camembert_bio.corpus.reading import cleaner_of, forget_caches, read_lane
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.report import Clock
 from camembert_bio.corpus.sample import SentenceSample, TextSample
-from camembert_bio.corpus.selection import drop_sentences, found_ngrams, frequencies, select
+from camembert_bio.corpus.selection import drop_sentences, found_ngrams, frequencies, learn_boilerplate, select
 from camembert_bio.corpus.tallies import check, quarantined, tallies
 from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, load_tokenizer
 from camembert_bio.corpus.unigram import train_tokenizer
@@ -110,6 +110,7 @@ def _texts(job: Job, crew: Workers) -> dict[str, Any]:
     groups = [(job, group) for group in range(layout.num_groups)]
     crew.run("gathering", gathering.gather, groups)
     select(job, crew)
+    learn_boilerplate(job, crew)
     found: dict[str, Any] = {}
     if recipe.deduplicate.sentences is not None:
         calls = [(job, bucket) for bucket in range(layout.num_buckets)]
@@ -230,7 +231,7 @@ def _add_worker_seconds(job: Job, crew: Workers, clock: Clock) -> None:
         for block in layout_of(job).blocks:
             for stage, seconds in config.read_json(job.path(phase, block, ".json"))["seconds"].items():
                 clock.add(stage, seconds)
-    for stage in ("gathering", "duplicates", "near-duplicates", "sentences", "writing"):
+    for stage in ("gathering", "duplicates", "near-duplicates", "boilerplate", "sentences", "writing"):
         clock.add(stage, crew.cpu_s[stage])
 
 

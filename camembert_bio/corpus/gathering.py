@@ -5,6 +5,7 @@ Rows by kind, uint64 (`partitions`):
     keys         the two halves of the text's digest, document
     bands        hash of a band, document
     sentences    hash of the sentence, its position (block << 32 | number in the block), document
+    boilerplate  hash of the sentence, source, number of documents; counted once documents are selected (`selection`)
 
 A group has besides: `signatures`, uint32 [D, NUM_VALUES]; `hits`, what it holds of evaluation sets.
 """
@@ -21,7 +22,7 @@ from camembert_bio.corpus.layout import HASHES, READ, Layout, layout_of
 from camembert_bio.corpus.partitions import U64, read_bucket, write_partition
 from camembert_bio.corpus.work import Job, read_arrays, readable, write_arrays, write_bytes, write_counts
 
-WIDTHS = {"ids": 1, "keys": 3, "bands": 2, "sentences": 3}
+WIDTHS = {"ids": 1, "keys": 3, "bands": 2, "sentences": 3, "boilerplate": 3}
 """Columns of each kind's rows."""
 
 

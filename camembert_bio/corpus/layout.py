@@ -59,6 +59,11 @@ class Layout:
         """The first document of each group, and the end of the last, [num_groups + 1]."""
         return np.append(self.offsets[: -1 : self.group_size], self.offsets[-1])
 
+    def source_bounds(self, num_sources: int) -> I64:
+        """Source s holds the documents bounds[s] : bounds[s + 1], [num_sources + 1]."""
+        sources = np.array([block.source for block in self.blocks], np.int64)
+        return self.offsets[np.searchsorted(sources, np.arange(num_sources + 1))]
+
     def spread(self, most: int) -> tuple[Block, ...]:
         """At most so many blocks, evenly spread over the corpus."""
         return self.blocks[:: -(-len(self.blocks) // most) or 1]

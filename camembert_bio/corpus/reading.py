@@ -108,22 +108,26 @@ def _hashes(job: Job, texts: list[str], seconds: Counter[str]) -> dict[str, Any]
     """The arrays of the stages that the recipe asks for, by name."""
     options, against = job.recipe.deduplicate, job.recipe.decontaminate
     arrays: dict[str, Any] = {}
-    if options.sentences is not None:
+    if job.recipe.clean.boilerplate is not None:
+        with _timed(seconds, "sentences"):
+            found = sentences.all_hashes(texts, options.sentence_min_words)
+            arrays |= dict(zip(("all_sentences", "sentences", "sentence_offsets"), found, strict=True))
+    elif options.sentences is not None:
         with _timed(seconds, "sentences"):
             arrays["sentences"], arrays["sentence_offsets"] = sentences.hashes(texts, options.sentence_min_words)
     if options.near is None and against is None:
         return arrays
     with _timed(seconds, "n-grams"):
-        found = ngrams.words(texts)
+        words = ngrams.words(texts)
     if options.near is not None:
         with _timed(seconds, "near-duplicates"):
-            shingles = ngrams.ngrams(found, near.SHINGLE_WORDS)
+            shingles = ngrams.ngrams(words, near.SHINGLE_WORDS)
             arrays["signatures"] = near.signatures(shingles)
             arrays["bands"] = near.bands(arrays["signatures"], shingles, near.rows_per_band(options.near))
     if against is not None:
         with _timed(seconds, "decontaminate"):
             index = _index(files.canonical_json(config.to_dict(against)))
-            hits = index.hits(ngrams.ngrams(found, against.n))
+            hits = index.hits(ngrams.ngrams(words, against.n))
             arrays |= {"contained": index.contained(hits), "hits": np.unique(hits.hashes)}
     return arrays
 

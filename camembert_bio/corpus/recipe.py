@@ -90,6 +90,10 @@ class Clean:
     languages: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)] | None = None
     """Codes (`[fr]`) of the languages to keep: a document whose first 1,000 characters are surely in another is
     dropped, and counted. null: not looked at."""
+    boilerplate: Annotated[float, Field(ge=0.2, le=1)] | None = None
+    """A sentence or line that stands in this share of a source's documents, such as a letterhead, is left out of all of
+    them; in other sources it stays. null: off. Of sources of fewer than 20 documents nothing is left out. From 0.2 on:
+    what fewer documents share is repeated text, of which `deduplicate.sentences` keeps the first."""
     hook: Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$")] | None = None
     """`module:function`, called with each document's text before any cleaning, giving its text back: where a
     pseudonymiser goes. The module is on the path or in the working directory. What it raises drops the document."""
@@ -109,7 +113,7 @@ class Deduplicate:
     """Of sentences that are equal up to case and white space, the first so many; null: all. On the leaflets of E3C
     1 leaves 43 % of the words."""
     sentence_min_words: Annotated[int, Field(ge=1)] = 5
-    """A shorter sentence is never a duplicate."""
+    """A shorter sentence is never a duplicate, and boilerplate only at the edges of a document."""
 
 
 @config.strict_fields

@@ -54,12 +54,12 @@ class Tally:
     """Documents similar to an earlier one."""
     num_contaminated: int = 0
     """Documents that hold one of an evaluation set."""
-    num_nothing_new: int = 0
-    """Documents of which too little stayed without the sentences that went."""
-    num_sentences: int = 0
-    """Sentences left out, of documents that stay and of those of which nothing new stayed."""
-    num_words_left_out: int = 0
-    """Words of those documents that are not in the corpus."""
+    num_learnt: int | None = None
+    """Sentences that are the source's boilerplate; None: not looked for."""
+    gone: Counter[str] = field(default_factory=Counter)
+    """Of the documents that reach the stages of sentences, also those of which nothing stays: `sentences` and `words`
+    left out as seen before; `boilerplate_documents` that had some, its `boilerplate_sentences` and
+    `boilerplate_words`; documents that are `nothing new` or `only boilerplate`."""
     changed: Counter[str] = field(default_factory=Counter)
     """Documents that a step of the cleaning changed, by step."""
     documents: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,8 @@ class Tally:
             ("duplicates", self.num_duplicates),
             ("near-duplicates", self.num_near),
             ("contaminated", self.num_contaminated),
-            ("nothing new", self.num_nothing_new),
+            ("only boilerplate", self.gone["only boilerplate"]),
+            ("nothing new", self.gone["nothing new"]),
         ]
 
     def dropped_documents(self) -> dict[str, int]:
@@ -106,8 +107,9 @@ class Tally:
             "dropped": self.dropped_documents(),
             "duplicates": self.num_duplicates,
             "near_duplicates": self.num_near,
-            "sentences_left_out": self.num_sentences,
-            "words_left_out": self.num_words_left_out,
+            "boilerplate": self._boilerplate(),
+            "sentences_left_out": self.gone["sentences"],
+            "words_left_out": self.gone["words"],
             "languages_kept": self.languages,
             "changed_by_cleaning": dict(sorted(self.changed.items())),
             "documents": {split: self.documents[split] for split in (TRAIN, VALIDATION)},
@@ -121,6 +123,12 @@ class Tally:
             "unknown_share": self.num_unknown / self.num_tokens,
             "single_character_share": self.num_single / self.num_tokens,
         }
+
+    def _boilerplate(self) -> dict[str, int] | None:
+        if self.num_learnt is None:
+            return None
+        counts = {name: self.gone[f"boilerplate_{name}"] for name in ("documents", "sentences", "words")}
+        return {"learnt": self.num_learnt, **counts}
 
 
 def length_counts(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
@@ -225,16 +233,17 @@ def _markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Corpus",
         "",
-        "| source | read | dropped | duplicates | near | kept | held out | words | tokens | tokens/word | fill "
-        "| unknown |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| source | read | dropped | duplicates | near | kept | held out | boilerplate words | repeated words | words "
+        "| tokens | tokens/word | fill | unknown |",
+        f"|---|{'--:|' * 13}",
     ]
     for name, source in report["sources"].items():
         kept = sum(source["documents"].values())
         lines.append(
             f"| {name} | {source['documents_read']:,} | {sum(source['dropped'].values()):,} "
             f"| {source['duplicates']:,} | {source['near_duplicates']:,} | {kept:,} "
-            f"| {source['documents'][VALIDATION]:,} | {source['words']:,} | {source['tokens']:,} "
+            f"| {source['documents'][VALIDATION]:,} | {(source['boilerplate'] or {'words': 0})['words']:,} "
+            f"| {source['words_left_out']:,} | {source['words']:,} | {source['tokens']:,} "
             f"| {source['tokens_per_word']:.3f} | {source['window_fill']:.1%} | {source['unknown_share']:.4%} |"
         )
     tokenizer = report["tokenizer"]

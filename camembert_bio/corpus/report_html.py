@@ -87,6 +87,13 @@ def _source(name: str, source: dict[str, Any]) -> Iterator[str]:
     yield f"<h3>{escape(name)}</h3>"
     yield f'<div class="pair">{_stages(source)}{_lengths(source)}</div>'
     words, left_out = source["words"], source["words_left_out"]
+    if found := source["boilerplate"]:
+        before = words + left_out + found["words"]
+        yield (
+            f"<p>Boilerplate of this source: {found['learnt']:,} sentences or lines; {found['sentences']:,} left out "
+            f"of {found['documents']:,} documents, with {found['words']:,} of {before:,} words "
+            f"({found['words'] / before:.1%}).</p>"
+        )
     if source["sentences_left_out"]:
         yield (
             f"<p>Sentences seen before: {source['sentences_left_out']:,} left out; {left_out:,} of "

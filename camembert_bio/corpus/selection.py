@@ -1,5 +1,7 @@
 """The third phase: which documents and sentences stay, decided over the whole corpus from hashes alone.
 
+    documents: copies → contaminated → near-duplicates;  sentences of those that stay: boilerplate → repeated
+
 Each decision is made bucket by bucket, so that a worker's memory depends on the bucket and not on the corpus: 90 bytes
 a document and 100 a sentence of one bucket. The coordinator keeps for all documents one byte each, and the pairs of
 near-duplicates (about 1.2 KB a document that has one, at the peak).
@@ -8,17 +10,18 @@ near-duplicates (about 1.2 KB a document that has one, at the peak).
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from camembert_bio.corpus import near
+from camembert_bio.corpus import boilerplate, near
 from camembert_bio.corpus.decontaminate import union
 from camembert_bio.corpus.documents import read
 from camembert_bio.corpus.gathering import Signatures, bucket_rows, group_file
-from camembert_bio.corpus.layout import COPIES, SENTENCES, layout_of
-from camembert_bio.corpus.partitions import I64, U64, read_bucket, write_rows
+from camembert_bio.corpus.layout import COPIES, READ, SENTENCES, layout_of
+from camembert_bio.corpus.partitions import I64, U64, read_bucket, write_partition, write_rows
 from camembert_bio.corpus.sentences import Occurrences
 from camembert_bio.corpus.work import Job, read_arrays, readable, write_arrays, write_bytes
 from camembert_bio.corpus.workers import Workers
@@ -90,11 +93,62 @@ def similar_pairs(job: Job, bucket: int) -> near.Pairs:
     return near.similar(pairs, Signatures(job), threshold)
 
 
+def learn_boilerplate(job: Job, workers: Workers) -> None:
+    """Learn the boilerplate of every source from the documents that stay, for `learnt` to read."""
+    share = job.recipe.clean.boilerplate
+    if share is None:
+        return
+    layout = layout_of(job)
+    bounds = layout.source_bounds(len(job.recipe.sources)).tolist()
+    num_documents = np.array([np.count_nonzero(fates(job, slice(*pair)) == KEPT) for pair in pairwise(bounds)])
+    workers.run("boilerplate", count_boilerplate, [(job, group) for group in range(layout.num_groups)])
+    calls = [(job, bucket, num_documents, share) for bucket in range(layout.num_buckets)]
+    rows = np.concatenate(workers.run("boilerplate", frequent_sentences, calls))
+    write_arrays(_learnt(job), rows=rows[np.lexsort((rows[:, 0], rows[:, 1]))])
+
+
+def count_boilerplate(job: Job, group: int) -> None:
+    """Write in how many documents that stay each sentence of a group stands, except when that is there."""
+    path = group_file(job, group, "boilerplate")
+    if path.is_file():
+        return
+    layout = layout_of(job)
+    parts = []
+    for number in layout.members(group):
+        block = layout.blocks[number]
+        arrays = read_arrays(job.path(READ, block, ".npz"), "all_sentences", "sentence_offsets")
+        lengths = np.diff(arrays["sentence_offsets"])
+        stays = np.repeat(fates(job, slice(*layout.offsets[number : number + 2])) == KEPT, lengths)
+        documents = np.repeat(np.arange(len(lengths)), lengths)
+        hashes, counts = boilerplate.count(arrays["all_sentences"][stays], documents[stays])
+        parts.append(np.column_stack([hashes, np.full(len(hashes), block.source, np.uint64), counts.astype(np.uint64)]))
+    write_partition(path, boilerplate.total(np.concatenate(parts)), layout.num_buckets)
+
+
+def frequent_sentences(job: Job, bucket: int, num_documents: I64, share: float) -> U64:
+    """The boilerplate that one bucket holds: hash and source, [N, 2]; `num_documents` stay of each source."""
+    return boilerplate.frequent(boilerplate.total(bucket_rows(job, "boilerplate", bucket)), num_documents, share)
+
+
+def learnt(job: Job) -> list[U64]:
+    """The hashes of the boilerplate of each source; none when it is not asked for."""
+    sources = range(len(job.recipe.sources))
+    if job.recipe.clean.boilerplate is None:
+        return [np.empty(0, np.uint64) for _ in sources]
+    rows: U64 = read_arrays(_learnt(job))["rows"]
+    return [rows[rows[:, 1] == source, 0] for source in sources]
+
+
 def drop_sentences(job: Job, bucket: int) -> dict[str, int]:
-    """Write which sentences of one bucket go, in the documents that stay; how many sentences occur how often."""
+    """Write which sentences of one bucket go, in the documents that stay; how many sentences occur how often.
+
+    Boilerplate of a source neither goes here nor counts: else it could be an earlier source that keeps a sentence, and
+    nothing of it stay.
+    """
     layout = layout_of(job)
     rows = bucket_rows(job, "sentences", bucket)
     rows = rows[fates(job, rows[:, 2].astype(np.int64)) == KEPT]
+    rows = rows[~_is_boilerplate(job, rows)]
     assert job.recipe.deduplicate.sentences is not None
     found = Occurrences(job.recipe.deduplicate.sentences)
     dropped = found.beyond(rows[:, 0], rows[:, 1])
@@ -125,6 +179,17 @@ def frequencies(counts: list[dict[str, int]]) -> Counter[str]:
     return total
 
 
+def _is_boilerplate(job: Job, rows: U64) -> npt.NDArray[np.bool_]:
+    """Which rows of sentences, of at least `sentence_min_words` words, are boilerplate of their source."""
+    bounds = layout_of(job).source_bounds(len(job.recipe.sources)).astype(np.uint64)
+    mask = np.zeros(len(rows), bool)
+    for (begin, end), hashes in zip(pairwise(bounds), learnt(job), strict=True):
+        if len(hashes):
+            mine = np.flatnonzero((rows[:, 2] >= begin) & (rows[:, 2] < end))
+            mask[mine] = np.isin(rows[mine, 0], hashes)
+    return mask
+
+
 def _refuse_repeated_ids(job: Job) -> None:
     """Raise `UserError` when a source gives an id twice: 64 bits of hash suspect it, reading again shows it."""
     for source in job.recipe.sources:
@@ -144,6 +209,10 @@ def _save(job: Job, stage: str, decided: Fates) -> None:
 
 def _fates(job: Job, stage: str) -> Path:
     return job.folder / f"fates-{stage}"
+
+
+def _learnt(job: Job) -> Path:
+    return job.folder / "boilerplate.npz"
 
 
 def _copies(job: Job, bucket: int) -> Path:

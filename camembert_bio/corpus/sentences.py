@@ -80,6 +80,21 @@ def hashes(texts: Sequence[str], min_words: int) -> tuple[Hashes, Offsets]:
     return np.array(flat, np.uint64), np.array(offsets, np.int64)
 
 
+def all_hashes(texts: Sequence[str], min_words: int) -> tuple[Hashes, Hashes, Offsets]:
+    """The hashes of all sentences however short, uint64 [S], and what `hashes` gives."""
+    flat: list[int] = []
+    lengths: list[int] = []
+    offsets = [0]
+    for text in texts:
+        sentences = [sentence.strip() for sentence in split(text)]
+        flat += [_hash(sentence, 1) for sentence in sentences]
+        lengths += [sentence.count(" ") + 1 for sentence in sentences]
+        offsets.append(len(flat))
+    every = np.array(flat, np.uint64)
+    long = np.where(np.array(lengths, np.int64) >= min_words, every, np.uint64(NEVER))
+    return every, long, np.array(offsets, np.int64)
+
+
 def _hash(sentence: str, min_words: int) -> int:
     if sentence.count(" ") + 1 < min_words:
         return NEVER
@@ -112,13 +127,13 @@ class Occurrences:
         return np.sort(positions[order[rank >= self.keep]])
 
 
-def without(text: str, dropped: Collection[int]) -> str:
-    """A text without the sentences of these numbers in `split(text)`; a clean text stays clean, and may be empty.
+def without(sentences: Sequence[str], dropped: Collection[int]) -> str:
+    """A text, as `split` gives it, without the sentences of these numbers; a clean text stays clean, and may be empty.
 
     Where sentences go the widest gap between their neighbours stays: a new line remains a new line.
     """
     kept: list[str] = []
-    for number, sentence in enumerate(split(text)):
+    for number, sentence in enumerate(sentences):
         if number not in dropped:
             kept.append(sentence)
         elif kept:

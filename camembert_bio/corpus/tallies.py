@@ -8,7 +8,7 @@ from camembert_bio import config
 from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, layout_of
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.report import Tally
-from camembert_bio.corpus.selection import CONTAMINATED, DUPLICATE, NEAR
+from camembert_bio.corpus.selection import CONTAMINATED, DUPLICATE, NEAR, learnt
 from camembert_bio.corpus.work import Job, blocks
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
@@ -17,6 +17,9 @@ from camembert_bio.shards.manifest import TRAIN, VALIDATION
 def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
     """The counts of each source, by name; those of tokens only when all blocks are `tokenised`."""
     found = [Tally(job.recipe.clean.languages) for _ in job.recipe.sources]
+    if job.recipe.clean.boilerplate is not None:
+        for tally, hashes in zip(found, learnt(job), strict=True):
+            tally.num_learnt = len(hashes)
     for block in layout_of(job).blocks:
         tally = found[block.source]
         read = config.read_json(job.path(READ, block, ".json"))
@@ -26,11 +29,9 @@ def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
         tally.changed.update(read["changed"])
         tally.num_unreadable += len(read["rejected"])
         tally.num_contaminated += kept["fates"][CONTAMINATED]
-        tally.num_nothing_new += kept["nothing_new"]
         tally.num_duplicates += kept["fates"][DUPLICATE]
         tally.num_near += kept["fates"][NEAR]
-        tally.num_sentences += kept["sentences"]
-        tally.num_words_left_out += kept["words_left_out"]
+        tally.gone.update(kept["gone"])
         tally.documents.update(kept["documents"])
         tally.licences.update(kept["licences"])
         tally.num_words += kept["words"]

@@ -26,6 +26,7 @@ def build(folder: Path, name: str, sources: list[dict[str, Any]]) -> dict[str, b
         "tokenizer": {"train": {"vocab_size": 400}},
         "validation_fraction": 0.1,
         "shard_bytes": 20_000,
+        "clean": {"boilerplate": 0.5},
         "deduplicate": {"near": 0.8, "sentences": 2},
         "decontaminate": {"tasks": {"ner": str(folder / "ner" / "test")}, "remove": True},
         "num_workers": 1,

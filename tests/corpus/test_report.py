@@ -68,10 +68,11 @@ def test_what_was_read_is_what_was_kept_and_every_removal(report):
         ["duplicates", 2],
         ["near-duplicates", 1],
         ["contaminated", 0],
+        ["only boilerplate", 0],
         ["nothing new", 1],
     ]
     assert dict(report["sources"]["b"]["removed"]) == {
-        **dict.fromkeys(("unreadable", "duplicates", "near-duplicates", "nothing new"), 0),
+        **dict.fromkeys(("unreadable", "duplicates", "near-duplicates", "only boilerplate", "nothing new"), 0),
         "contaminated": 1,
     }
 

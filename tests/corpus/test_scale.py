@@ -49,7 +49,7 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "validation_fraction": 0.1,
         "deduplicate": {"near": 0.8, "sentences": 1},
         "decontaminate": {"tasks": {"ner": str(folder / "ner" / "test")}, "remove": True},
-        "clean": {"languages": ["fr"]},
+        "clean": {"languages": ["fr"], "boilerplate": 0.5},
     }
 
 
@@ -87,6 +87,7 @@ def test_every_stage_removes_what_it_should(alone: Path) -> None:
     many, leaflets = report["sources"]["many"], report["sources"]["leaflets"]
     assert many["dropped"]["contaminated"] == 1
     assert many["near_duplicates"] >= 199 and many["sentences_left_out"] > 10_000
+    assert many["boilerplate"]["learnt"] > 0 and many["boilerplate"]["documents"] > 500
     # The same leaflets again, in a later source: their sentences are gone, or they are similar as a whole.
     assert leaflets["words"] < many["words"] / 4
     assert report["evaluation_sets"]["ner"]["contained"]
