@@ -29,7 +29,14 @@ from camembert_bio.corpus.reading import cleaner_of, forget_caches, read_lane
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.report import Clock
 from camembert_bio.corpus.sample import SentenceSample, TextSample
-from camembert_bio.corpus.selection import drop_sentences, found_ngrams, frequencies, learn_boilerplate, select
+from camembert_bio.corpus.selection import (
+    drop_sentences,
+    found_ngrams,
+    frequencies,
+    learn_boilerplate,
+    select,
+    selected,
+)
 from camembert_bio.corpus.tallies import check, quarantined, tallies
 from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, load_tokenizer
 from camembert_bio.corpus.unigram import train_tokenizer
@@ -111,7 +118,7 @@ def _texts(job: Job, crew: Workers) -> dict[str, Any]:
     crew.run("gathering", gathering.gather, groups)
     select(job, crew)
     learn_boilerplate(job, crew)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = selected(job) if recipe.deduplicate.exact else {}
     if recipe.deduplicate.sentences is not None:
         calls = [(job, bucket) for bucket in range(layout.num_buckets)]
         counts = frequencies(crew.run("sentences", drop_sentences, calls))

@@ -35,7 +35,10 @@ def page(report: dict[str, Any]) -> str:
         "<h2>What each stage removed</h2>",
         "<p>Blue stays, orange goes. A document counts at the first stage that removes it.</p>",
         *(line for name, source in sources.items() for line in _source(name, source)),
-        *_sentences(report.get("distinct_sentences_by_occurrences")),
+        *_frequencies("documents", "Over all sources, as read and cleaned", report),
+        *_frequencies(
+            "sentences", "Over all sources, in the documents that stay; boilerplate and short ones aside", report
+        ),
         *_evaluation(report.get("evaluation_sets")),
         *_licences(sources, report["licence"]),
         *_cost(report),
@@ -137,10 +140,12 @@ def _lengths(source: dict[str, Any]) -> str:
     return table(caption, ("Tokens", "Documents", "Share", ""), rows)
 
 
-def _sentences(frequencies: dict[str, int] | None) -> Iterator[str]:
-    if frequencies is None:
+def _frequencies(kind: str, about: str, report: dict[str, Any]) -> Iterator[str]:
+    """How many distinct documents, or sentences, occur how often; none where the recipe does not ask for it."""
+    key = f"distinct_{kind}_by_occurrences"
+    if key not in report:
         return
-    found = {int(times): count for times, count in frequencies.items()}
+    found = {int(times): count for times, count in report[key].items()}
     total = sum(times * count for times, count in found.items())
     rows: list[list[str]] = []
     for low, high in _FREQUENCIES:
@@ -148,12 +153,8 @@ def _sentences(frequencies: dict[str, int] | None) -> Iterator[str]:
         number = sum(times * count for times, count in inside.items())
         share = number / max(1, total)
         rows.append([_range(low, high), f"{sum(inside.values()):,}", f"{number:,}", f"{share:.1%}", bar(share)])
-    yield "<h2>Sentences by how often they occur</h2>"
-    yield table(
-        "Over all sources, in the documents that whole-document stages left; short sentences aside",
-        ("Times", "Distinct sentences", "Occurrences", "Share of occurrences", ""),
-        rows,
-    )
+    yield f"<h2>{kind.capitalize()} by how often they occur</h2>"
+    yield table(about, ("Times", f"Distinct {kind}", "Occurrences", "Share of occurrences", ""), rows)
 
 
 def _evaluation(sets: dict[str, Any] | None) -> Iterator[str]:

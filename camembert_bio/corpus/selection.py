@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from camembert_bio import config
 from camembert_bio.corpus import boilerplate, near
 from camembert_bio.corpus.decontaminate import union
 from camembert_bio.corpus.documents import read
@@ -23,7 +25,7 @@ from camembert_bio.corpus.gathering import Signatures, bucket_rows, group_file
 from camembert_bio.corpus.layout import COPIES, READ, SENTENCES, layout_of
 from camembert_bio.corpus.partitions import I64, U64, read_bucket, write_partition, write_rows
 from camembert_bio.corpus.sentences import Occurrences
-from camembert_bio.corpus.work import Job, read_arrays, readable, write_arrays, write_bytes
+from camembert_bio.corpus.work import Job, read_arrays, readable, write_arrays, write_bytes, write_counts
 from camembert_bio.corpus.workers import Workers
 
 KEPT, DUPLICATE, CONTAMINATED, NEAR = range(4)
@@ -45,9 +47,12 @@ def select(job: Job, workers: Workers) -> None:
     buckets = [(job, bucket) for bucket in range(layout.num_buckets)]
     if sum(workers.run("duplicates", find_copies, buckets)):
         _refuse_repeated_ids(job)
+    occurrences: Counter[int] = Counter()
     if options.exact:
         for bucket in range(layout.num_buckets):
-            _mark(decided, read_arrays(_copies(job, bucket))["documents"], DUPLICATE)
+            found = read_arrays(_copies(job, bucket))
+            _mark(decided, found["documents"], DUPLICATE)
+            occurrences.update(dict(found["occurrences"].tolist()))
     if against is not None and against.remove:
         first = layout.first_documents()
         for group in range(layout.num_groups):
@@ -58,6 +63,12 @@ def select(job: Job, workers: Workers) -> None:
         pairs = near.merged(workers.run("near-duplicates", similar_pairs, buckets))
         _mark(decided, near.drop(pairs), NEAR)
     _save(job, _FINAL, decided)
+    write_counts(_selected(job), {"distinct_documents_by_occurrences": dict(sorted(occurrences.items()))})
+
+
+def selected(job: Job) -> dict[str, Any]:
+    """What `select` counted: how many distinct documents there are once, twice, ... (none when copies stay)."""
+    return config.read_json(_selected(job))
 
 
 def fates(job: Job, documents: npt.NDArray[np.integer] | slice, stage: str = _FINAL) -> Fates:
@@ -78,7 +89,9 @@ def find_copies(job: Job, bucket: int) -> int:
         rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
         is_copy = np.zeros(len(rows), bool)
         is_copy[1:] = np.all(rows[1:, :2] == rows[:-1, :2], axis=1)
-        write_arrays(_copies(job, bucket), documents=rows[is_copy, 2].astype(np.int64))
+        sizes = np.diff(np.flatnonzero(~is_copy), append=len(rows))
+        occurrences = np.column_stack(np.unique(sizes, return_counts=True))
+        write_arrays(_copies(job, bucket), documents=rows[is_copy, 2].astype(np.int64), occurrences=occurrences)
     return num_repeated
 
 
@@ -213,6 +226,10 @@ def _fates(job: Job, stage: str) -> Path:
 
 def _learnt(job: Job) -> Path:
     return job.folder / "boilerplate.npz"
+
+
+def _selected(job: Job) -> Path:
+    return job.folder / "selected.json"
 
 
 def _copies(job: Job, bucket: int) -> Path:

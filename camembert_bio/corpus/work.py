@@ -1,6 +1,6 @@
 """The work folder of a build: what each finished task left, so that a build that was stopped goes on.
 
-    .work-NAME/ build.json  lock  tokenizer/  layout.npz  fates-*  boilerplate.npz
+    .work-NAME/ build.json  lock  tokenizer/  layout.npz  fates-*  selected.json  boilerplate.npz
         read/0-00000-000012.arrow  .npz  .json     source 0, part 0, block 12: documents, hashes, counts
         hashes/00003.keys  .bands  ...  .done      group 3 of blocks: its hashes, bucket by bucket (`partitions`)
         copies/00007.npz  sentences/00007.rows     bucket 7: documents and sentences to leave out

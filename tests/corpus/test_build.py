@@ -158,6 +158,7 @@ def test_without_deduplication_equal_documents_share_a_side(tmp_path, tokenizer_
     prepare(recipe(tmp_path / "out", source, deduplicate={"exact": False}, **with_tokenizer(tokenizer_folder)))
     sides = ids_by_split(tmp_path / "out")
     assert len(sides[TRAIN]) + len(sides[VALIDATION]) == 120
+    assert "distinct_documents_by_occurrences" not in json.loads((tmp_path / "out" / "report.json").read_text())
     assert all((f"a:doc-{i}" in sides[TRAIN]) is (f"a:doc-{i + 60}" in sides[TRAIN]) for i in range(60))
 
 

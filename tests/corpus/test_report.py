@@ -86,6 +86,14 @@ def test_words_left_out_and_kept_are_those_of_the_documents_that_reach_the_sente
     assert report["distinct_sentences_by_occurrences"]["82"] == 1
 
 
+def test_documents_by_how_often_they_occur(report):
+    """One text stands twice, one twice in capitals; a document that is not read or too short never counts."""
+    counted = report["distinct_documents_by_occurrences"]
+    assert counted == {"1": 121, "2": 2}
+    read = sum(source["documents_read"] for source in report["sources"].values())
+    assert sum(int(times) * number for times, number in counted.items()) == read - 3
+
+
 def test_lengths_and_pieces_are_those_of_the_shards(built, report):
     vocabulary = built.vocabulary
     for name, source in report["sources"].items():
@@ -138,6 +146,7 @@ def test_the_page_shows_the_counts(built, report):
         assert f"{number:,}" in shown
     assert "documents surely in another: en 1" in shown and "Languages kept: fr" in shown
     assert re.search(r"10–99\s+1\s+82\s", shown)
+    assert re.search(r"Distinct documents\s.*?\s1\s+121\s+121\s+96\.8%\s+2\s+2\s+4\s+3\.2%\s", shown, re.DOTALL)
     assert re.search(r"task\s+4\s+0\s+\d\d\.\d\d%\s+\d\s", shown)
     assert "non-commercial (<b>CC BY-NC 4.0</b>); and what these ask, which are not known here: Hôpital & co." in shown
     peaks = report["peak_memory_mb_by_the_end_of"]
@@ -162,6 +171,7 @@ def test_the_page_needs_nothing_else_and_holds_no_text(built):
 
 def test_a_corpus_without_the_optional_stages_has_a_page_without_them(corpus):
     shown = " ".join(Page((corpus.folder / "report.html").read_text()).shown)
+    assert "Documents by how often" in shown  # exact deduplication is on by default
     for absent in ("Sentences by", "Evaluation sets", "Languages kept", "left out;"):
         assert absent not in shown
     assert "Licences" in shown and "attribution at most" in shown
