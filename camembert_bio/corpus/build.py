@@ -118,7 +118,9 @@ def _texts(job: Job, crew: Workers) -> dict[str, Any]:
     crew.run("gathering", gathering.gather, groups)
     select(job, crew)
     learn_boilerplate(job, crew)
-    found: dict[str, Any] = selected(job) if recipe.deduplicate.exact else {}
+    found: dict[str, Any] = {}
+    if recipe.deduplicate.exact:
+        found["distinct_documents_by_occurrences"] = selected(job)["occurrences"]
     if recipe.deduplicate.sentences is not None:
         calls = [(job, bucket) for bucket in range(layout.num_buckets)]
         counts = frequencies(crew.run("sentences", drop_sentences, calls))

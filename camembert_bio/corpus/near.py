@@ -113,8 +113,9 @@ def similar(pairs: Pairs, signatures: Signatures, threshold: float) -> Pairs:
     return np.concatenate(kept)
 
 
-def drop(pairs: Pairs) -> Documents:
-    """The documents to drop, ascending: of those linked by similar pairs, directly or not, the earliest stays.
+def drop(pairs: Pairs) -> tuple[Documents, Documents]:
+    """The documents to drop, ascending, and the one that stays of each: the earliest of those linked by similar pairs,
+    directly or not.
 
     Of 4,304 dropped from biomed-raw-fr 14 % are similar to the one that stays only by way of others (0.64 or more).
     Memory: about 240 bytes a document that has a similar one.
@@ -130,4 +131,5 @@ def drop(pairs: Pairs) -> Documents:
     for one, other in pairs.tolist():
         first, second = sorted((root(one), root(other)))
         parents[second] = first
-    return np.array(sorted(document for document in parents if root(document) != document), np.int64)
+    dropped = sorted(document for document in parents if root(document) != document)
+    return np.array(dropped, np.int64), np.array([root(document) for document in dropped], np.int64)

@@ -52,6 +52,10 @@ class Tally:
     """Documents equal to an earlier one."""
     num_near: int = 0
     """Documents similar to an earlier one."""
+    num_duplicates_across: int = 0
+    """Of the duplicates, those whose text stays in an earlier source."""
+    num_near_across: int = 0
+    """Of those similar to an earlier one, those for which a document of an earlier source stays."""
     num_contaminated: int = 0
     """Documents that hold one of an evaluation set."""
     num_learnt: int | None = None
@@ -107,6 +111,8 @@ class Tally:
             "dropped": self.dropped_documents(),
             "duplicates": self.num_duplicates,
             "near_duplicates": self.num_near,
+            "duplicates_of_earlier_sources": self.num_duplicates_across,
+            "near_duplicates_of_earlier_sources": self.num_near_across,
             "boilerplate": self._boilerplate(),
             "sentences_left_out": self.gone["sentences"],
             "words_left_out": self.gone["words"],

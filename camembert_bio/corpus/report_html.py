@@ -89,6 +89,12 @@ def _source(name: str, source: dict[str, Any]) -> Iterator[str]:
     """One source: its stages, its lengths, and what was done within documents."""
     yield f"<h3>{escape(name)}</h3>"
     yield f'<div class="pair">{_stages(source)}{_lengths(source)}</div>'
+    if source["duplicates"] or source["near_duplicates"]:
+        yield (
+            f"<p>An earlier source holds what stays for {source['duplicates_of_earlier_sources']:,} of the "
+            f"{source['duplicates']:,} duplicates and for {source['near_duplicates_of_earlier_sources']:,} of the "
+            f"{source['near_duplicates']:,} near-duplicates.</p>"
+        )
     words, left_out = source["words"], source["words_left_out"]
     if found := source["boilerplate"]:
         before = words + left_out + found["words"]

@@ -37,7 +37,7 @@ _BEFORE_NEAR, _FINAL = "before-near", "final"
 
 
 def select(job: Job, workers: Workers) -> None:
-    """Decide the fate of every document, for `fates` to read.
+    """Decide the fate of every document, for `fates` to read; what is counted on the way is for `selected`.
 
     Raises `UserError` when a source gives an id twice.
     """
@@ -45,14 +45,12 @@ def select(job: Job, workers: Workers) -> None:
     options, against = job.recipe.deduplicate, job.recipe.decontaminate
     decided = np.zeros(layout.num_documents, np.uint8)
     buckets = [(job, bucket) for bucket in range(layout.num_buckets)]
+    none = [0] * len(job.recipe.sources)
+    counted: dict[str, Any] = {"copies_of_earlier_sources": none, "near_of_earlier_sources": none}
     if sum(workers.run("duplicates", find_copies, buckets)):
         _refuse_repeated_ids(job)
-    occurrences: Counter[int] = Counter()
     if options.exact:
-        for bucket in range(layout.num_buckets):
-            found = read_arrays(_copies(job, bucket))
-            _mark(decided, found["documents"], DUPLICATE)
-            occurrences.update(dict(found["occurrences"].tolist()))
+        counted |= _mark_copies(job, decided)
     if against is not None and against.remove:
         first = layout.first_documents()
         for group in range(layout.num_groups):
@@ -60,15 +58,33 @@ def select(job: Job, workers: Workers) -> None:
             _mark(decided, first[group] + np.flatnonzero(contained >= against.threshold), CONTAMINATED)
     if options.near is not None:
         _save(job, _BEFORE_NEAR, decided)
-        pairs = near.merged(workers.run("near-duplicates", similar_pairs, buckets))
-        _mark(decided, near.drop(pairs), NEAR)
+        documents, stay = near.drop(near.merged(workers.run("near-duplicates", similar_pairs, buckets)))
+        _mark(decided, documents, NEAR)
+        counted["near_of_earlier_sources"] = _across(job, documents, stay).tolist()
     _save(job, _FINAL, decided)
-    write_counts(_selected(job), {"distinct_documents_by_occurrences": dict(sorted(occurrences.items()))})
+    write_counts(_selected(job), counted)
 
 
 def selected(job: Job) -> dict[str, Any]:
-    """What `select` counted: how many distinct documents there are once, twice, ... (none when copies stay)."""
+    """What `select` counted, by name.
+
+    For each source, `copies_of_earlier_sources` and `near_of_earlier_sources`: of its documents that went, those for
+    which one of an earlier source stays. With `deduplicate.exact`, `occurrences`: how many distinct documents there
+    are once, twice, ...
+    """
     return config.read_json(_selected(job))
+
+
+def _mark_copies(job: Job, decided: Fates) -> dict[str, Any]:
+    """Mark the documents whose text an earlier one has; what `selected` says of them."""
+    occurrences: Counter[int] = Counter()
+    across = np.zeros(len(job.recipe.sources), np.int64)
+    for bucket in range(layout_of(job).num_buckets):
+        found = read_arrays(_copies(job, bucket))
+        _mark(decided, found["documents"], DUPLICATE)
+        occurrences.update(dict(found["occurrences"].tolist()))
+        across += found["across"]
+    return {"occurrences": dict(sorted(occurrences.items())), "copies_of_earlier_sources": across.tolist()}
 
 
 def fates(job: Job, documents: npt.NDArray[np.integer] | slice, stage: str = _FINAL) -> Fates:
@@ -89,9 +105,15 @@ def find_copies(job: Job, bucket: int) -> int:
         rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
         is_copy = np.zeros(len(rows), bool)
         is_copy[1:] = np.all(rows[1:, :2] == rows[:-1, :2], axis=1)
-        sizes = np.diff(np.flatnonzero(~is_copy), append=len(rows))
-        occurrences = np.column_stack(np.unique(sizes, return_counts=True))
-        write_arrays(_copies(job, bucket), documents=rows[is_copy, 2].astype(np.int64), occurrences=occurrences)
+        starts = np.flatnonzero(~is_copy)
+        sizes = np.diff(starts, append=len(rows))
+        documents = rows[:, 2].astype(np.int64)
+        write_arrays(
+            _copies(job, bucket),
+            documents=documents[is_copy],
+            occurrences=np.column_stack(np.unique(sizes, return_counts=True)),
+            across=_across(job, documents[is_copy], np.repeat(documents[starts], sizes)[is_copy]),
+        )
     return num_repeated
 
 
@@ -194,13 +216,24 @@ def frequencies(counts: list[dict[str, int]]) -> Counter[str]:
 
 def _is_boilerplate(job: Job, rows: U64) -> npt.NDArray[np.bool_]:
     """Which rows of sentences, of at least `sentence_min_words` words, are boilerplate of their source."""
-    bounds = layout_of(job).source_bounds(len(job.recipe.sources)).astype(np.uint64)
+    sources = _sources(job, rows[:, 2].astype(np.int64))
     mask = np.zeros(len(rows), bool)
-    for (begin, end), hashes in zip(pairwise(bounds), learnt(job), strict=True):
+    for source, hashes in enumerate(learnt(job)):
         if len(hashes):
-            mine = np.flatnonzero((rows[:, 2] >= begin) & (rows[:, 2] < end))
+            mine = np.flatnonzero(sources == source)
             mask[mine] = np.isin(rows[mine, 0], hashes)
     return mask
+
+
+def _across(job: Job, documents: I64, stay: I64) -> I64:
+    """Of each source's documents that go, how many have the one that stays for them in another, [num_sources]."""
+    sources = _sources(job, documents)
+    return np.bincount(sources[sources != _sources(job, stay)], minlength=len(job.recipe.sources))
+
+
+def _sources(job: Job, documents: I64) -> I64:
+    """The number of each document's source."""
+    return np.searchsorted(layout_of(job).source_bounds(len(job.recipe.sources)), documents, side="right") - 1
 
 
 def _refuse_repeated_ids(job: Job) -> None:

@@ -8,7 +8,7 @@ from camembert_bio import config
 from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, layout_of
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.report import Tally
-from camembert_bio.corpus.selection import CONTAMINATED, DUPLICATE, NEAR, learnt
+from camembert_bio.corpus.selection import CONTAMINATED, DUPLICATE, NEAR, learnt, selected
 from camembert_bio.corpus.work import Job, blocks
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
@@ -17,6 +17,10 @@ from camembert_bio.shards.manifest import TRAIN, VALIDATION
 def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
     """The counts of each source, by name; those of tokens only when all blocks are `tokenised`."""
     found = [Tally(job.recipe.clean.languages) for _ in job.recipe.sources]
+    counted = selected(job)
+    for source, tally in enumerate(found):
+        tally.num_duplicates_across = counted["copies_of_earlier_sources"][source]
+        tally.num_near_across = counted["near_of_earlier_sources"][source]
     if job.recipe.clean.boilerplate is not None:
         for tally, hashes in zip(found, learnt(job), strict=True):
             tally.num_learnt = len(hashes)
