@@ -25,6 +25,7 @@ from camembert_bio.corpus.readers import (
     text,
 )
 from camembert_bio.corpus.readers.blocks import BLOCK_BYTES, Blocks, Wanted
+from camembert_bio.corpus.readers.compression import SUFFIXES as COMPRESSED
 from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.names import document_id, files_of, format_of, relative_name
 from camembert_bio.corpus.readers.record import Block, Document, Rejected
@@ -47,6 +48,8 @@ __all__ = [
 _PART_BYTES = 1 << 30
 _IN_PARTS = ("text", "jsonl", "csv", "tsv", "parquet", "html", "e3c", "clear")
 """Formats whose files are read one by one; of the others the files of a folder belong together."""
+_RECORDS = ("jsonl", "csv", "tsv", "parquet")
+"""Formats of which a single file's name is in no id."""
 
 Reader = Callable[[Source, list[Path], Blocks, Progress], Iterator[Block]]
 OnRejected = Callable[[Rejected], None]
@@ -103,19 +106,28 @@ def input_bytes(source: Source) -> int:
 
 
 def fingerprint(source: Source) -> str:
-    """Hexadecimal sha256 of a source's file, or over the name and content of each file of its folder.
+    """Hexadecimal sha256 over a source's format, and the name and content of its file or of each file of its folder.
 
-    Where the file or the folder stands, and its own name, do not count; nor, for plain text, a file's suffix.
+    Where the file or the folder stands, and the folder's own name, do not count; nor, where records have ids or
+    numbers of their own, a single file's, nor, for plain text, a file's suffix.
     """
-    found = input_files(source)
-    if source.path.is_file():
-        return files.sha256_file(*found)
-    name = document_id if format_of(source) == "text" else relative_name
-    digest = hashlib.sha256()
-    for file in found:
+    form = format_of(source)
+    name = _counted_name if source.path.is_file() else document_id if form == "text" else relative_name
+    digest = hashlib.sha256(f"{form}\n".encode())
+    for file in input_files(source):
         shown = name(file, source) if file.is_relative_to(source.path) else file.name
         digest.update(f"{files.sha256_file(file)} {shown}\n".encode())
     return digest.hexdigest()
+
+
+def _counted_name(file: Path, source: Source) -> str:
+    """What a single file's name says of its documents: the id, where it gives one, and the compression."""
+    suffix = file.suffix.lower()
+    compression = suffix if suffix in COMPRESSED else ""
+    form = format_of(source)
+    if form in _RECORDS:
+        return compression
+    return document_id(file, source) + compression if form == "text" else relative_name(file, source)
 
 
 def read(

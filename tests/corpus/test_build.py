@@ -128,6 +128,14 @@ def test_the_same_inputs_under_other_paths_are_the_same_corpus(tmp_path, tokeniz
         prepare(moved)
 
 
+def test_a_file_renamed_to_another_format_is_another_corpus(tmp_path, tokenizer_folder):
+    text = write_jsonl(tmp_path / "one.txt", sentences(60))
+    made = {"validation_fraction": 0, **with_tokenizer(tokenizer_folder)}
+    prepare(recipe(tmp_path / "out", text, **made))
+    with pytest.raises(UserError, match=r"holds another corpus .*inputs.a: '.* there, '.* here"):
+        prepare(recipe(tmp_path / "out", text.rename(tmp_path / "one.jsonl"), **made))
+
+
 def test_a_document_keeps_its_side_when_others_are_added(tmp_path, tokenizer_folder):
     texts = {f"doc-{i}": text for i, text in enumerate(sentences(60))}
     more = {f"new-{i}": text for i, text in enumerate(sentences(40, seed=9))}

@@ -242,3 +242,27 @@ def test_a_fingerprint_follows_names_and_content_of_every_file(tmp_path):
     assert before != fingerprint(source(tmp_path / "b"))
     (tmp_path / "a/1.jsonl").write_bytes(RECORDS + b"\n")
     assert before != fingerprint(source(tmp_path / "a"))
+
+
+def test_a_single_file_under_another_format_or_with_another_id_is_another_input(tmp_path):
+    def of(name, **changes):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(RECORDS)
+        return fingerprint(source(tmp_path / name, **changes))
+
+    assert of("one.txt") == of("elsewhere/one.txt") == of("one.TXT")
+    assert of("one.jsonl") == of("elsewhere/other.ndjson") == of("a.dump", format="jsonl")
+    assert of("p.csv") == of("q.csv")
+    names = ("one.txt", "two.txt", "one.jsonl", "one.csv", "one.tsv", "one.html", "two.html", "one.jsonl.gz")
+    found = [of(name) for name in names]
+    found += [of("one.tsv", format="clear"), of("one.txt", format="clear"), of("one.xml", format="e3c")]
+    assert len(set(found)) == len(found)
+
+
+def test_a_folder_read_in_another_format_is_another_input(tmp_path):
+    (tmp_path / "a.txt").write_bytes(RECORDS)
+    assert fingerprint(source(tmp_path, format="text")) != fingerprint(source(tmp_path, format="clear"))
+    (tmp_path / "a.txt").rename(tmp_path / "a.html.txt")
+    before = fingerprint(source(tmp_path))  # the id is a.html
+    (tmp_path / "a.html.txt").rename(tmp_path / "a.html")
+    assert fingerprint(source(tmp_path)) != before
