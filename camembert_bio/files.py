@@ -69,7 +69,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new one, never a part."""
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(path)
+    aside = beside(path)
     try:
         with open(aside, "wb") as file:
             file.write(data)
@@ -98,7 +98,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(path)
-    aside = _aside(path)
+    aside = beside(path)
     _writing.add(aside.name)
     try:
         aside.mkdir()
@@ -130,7 +130,8 @@ def remove_stale(path: Path) -> None:
             shutil.rmtree(path.with_name(match[0]), ignore_errors=True)
 
 
-def _aside(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """A name beside `path` for what is being written; up to 100 bytes longer, by the host's name."""
     return path.with_name(f".tmp-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
 
 

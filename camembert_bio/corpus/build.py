@@ -73,7 +73,7 @@ def prepare(recipe: Prepare) -> Manifest:
     finished stays in the work folder beside it, for the same request to go on from.
     """
     with workers.pool() as ranks:
-        check_output(recipe.output)
+        check_output(recipe)
         files.remove_stale(recipe.output)
         build = configuration(recipe)
         if done := existing(recipe.output, build):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from camembert_bio import config
+from camembert_bio import config, files
 from camembert_bio.corpus.decontaminate import task_sources
 from camembert_bio.corpus.documents import fingerprint
 from camembert_bio.corpus.hook import hook_fingerprint
 from camembert_bio.corpus.recipe import Prepare, Source
 from camembert_bio.corpus.tokenize import tokenizer_fingerprint
+from camembert_bio.corpus.work import check_work_folder
 from camembert_bio.errors import Mistakes, RunError, UserError
 from camembert_bio.shards.manifest import MANIFEST, TOKENIZER, Manifest, open_corpus, verify
 
@@ -47,25 +48,60 @@ def paths(recipe: Prepare) -> dict[str, str]:
     return stand | ({TOKENIZER: str(recipe.tokenizer.path)} if recipe.tokenizer.path else {})
 
 
-def check_output(output: Path) -> None:
+def check_output(recipe: Prepare) -> None:
     """Refuse, before anything is read, an output that cannot be written or holds something else than a corpus."""
-    if output.name in ("", ".."):
-        raise UserError(f"output {output} names no folder; give a folder with a name")
+    output = recipe.output
+    _check_name(output)
     if output.is_symlink() and not (output / MANIFEST).is_file():
         raise UserError(f"output {output} is a link that leads to no corpus; give the folder itself")
     if output.exists() and not output.is_dir():
         raise UserError(f"output {output} is a file; give a folder")
-    if output.exists() and any(output.iterdir()):
-        if not (output / MANIFEST).is_file():
-            raise UserError(f"output {output} holds other files and no {MANIFEST}; give a new or empty folder")
-        return
+    if output.exists() and any(output.iterdir()) and not (output / MANIFEST).is_file():
+        raise UserError(f"output {output} holds other files and no {MANIFEST}; give a new or empty folder")
+    if not (output / MANIFEST).is_file():
+        _check_writable(output)
+    check_work_folder(recipe)
+    _check_place(recipe)
+
+
+def _check_name(output: Path) -> None:
+    if output.name in ("", ".."):
+        raise UserError(f"output {output} names no folder; give a folder with a name")
+    if "\0" in str(output):
+        raise UserError(f"output {str(output)!r} holds a NUL byte; give another name")
+    if too_long := [part for part in output.parts if len(os.fsencode(part)) > _MAX_NAME]:
+        size = len(os.fsencode(too_long[0]))
+        raise UserError(f"output {output} has a name of {size} bytes, over {_MAX_NAME}; give a shorter one")
+
+
+_MAX_NAME = 255
+"""Bytes of a name, on every file system that matters."""
+
+
+def _check_place(recipe: Prepare) -> None:
+    """Refuse an output inside a source: the corpus, and what is written beside it, would be read as documents."""
+    inside = Path(os.path.realpath(recipe.output))
+    read = [(f"source {source.name!r}", source.path) for source in recipe.sources]
+    if recipe.decontaminate is not None:
+        read += [(f"evaluation set {name!r}", path) for name, path in recipe.decontaminate.tasks.items()]
+    for name, path in read:
+        if path.is_dir() and inside.is_relative_to(os.path.realpath(path)):
+            raise UserError(f"output {recipe.output} lies in the folder of {name} ({path}); give one outside of it")
+
+
+def _check_writable(output: Path) -> None:
+    """Make and remove the folder that the corpus will be written in: its name is longer than the output's."""
     parent = next(folder for folder in output.absolute().parents if os.path.lexists(folder))
+    aside = files.beside(parent / output.name)
     try:
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=parent):
-            pass
+        aside.mkdir()
+        aside.rmdir()
     except OSError as error:
+        remedy = "give another output"
+        if error.errno == errno.ENAMETOOLONG:
+            remedy = f"give a name shorter by {len(os.fsencode(aside.name)) - _MAX_NAME} bytes"
         raise UserError(
-            f"output {output} cannot be written: {parent} takes no folder ({error.strerror}); give another output"
+            f"output {output} cannot be written: {parent} takes no folder ({error.strerror}); {remedy}"
         ) from None
 
 

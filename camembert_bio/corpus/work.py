@@ -120,6 +120,14 @@ def remove_work_folder(recipe: Prepare) -> None:
         shutil.rmtree(folder)
 
 
+def check_work_folder(recipe: Prepare) -> None:
+    """Refuse a file or a link at the place of the work folder: what it leads to is not this build's to empty."""
+    folder = _folder(recipe)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        kind = "link" if folder.is_symlink() else "file"
+        raise UserError(f"{folder}, where the build works, is a {kind}; move it away, or give another output")
+
+
 def _folder(recipe: Prepare) -> Path:
     return recipe.output.with_name(f"{_PREFIX}{recipe.output.name}")
 

@@ -245,6 +245,66 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(tmp
         prepare(recipe(open_folder / "new" / "out", missing))
 
 
+def test_a_name_that_is_none_or_too_long_is_refused_before_anything_is_read(tmp_path):
+    missing = tmp_path / "none.jsonl"
+    for name, message in (
+        ("a\0b", r"a\\x00b' holds a NUL byte; give another name"),
+        ("y" * 300, "has a name of 300 bytes, over 255; give a shorter one"),
+        (f"{'é' * 130}/out", "has a name of 260 bytes, over 255"),
+        ("z" * 240, r"cannot be written: .* takes no folder .File name too long.; give a name shorter by \d+ bytes"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare(recipe(tmp_path / name, missing))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_longest_name_that_is_not_refused_is_written(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(5))
+    changes = {"validation_fraction": 0, **with_tokenizer(tokenizer_folder)}
+    with pytest.raises(UserError, match="give a name shorter by") as raised:
+        prepare(recipe(tmp_path / ("z" * 250), source, **changes))
+    shorter = int(str(raised.value).split("shorter by ")[1].split()[0])
+    prepare(recipe(tmp_path / ("z" * (250 - shorter)), source, **changes))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "text", "e3c"])
+@pytest.mark.parametrize("place", ["", "out", "deep/er/out", "link"])
+def test_an_output_inside_a_source_is_refused(tmp_path, form, place):
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    (tmp_path / "elsewhere").symlink_to(folder)
+    for suffix in ("jsonl", "txt", "json"):
+        (folder / f"a.{suffix}").write_text('{"id": "1", "text": "Le patient va bien."}')
+    before = sorted(tmp_path.rglob("*"))
+    output = tmp_path / "elsewhere/out" if place == "link" else folder / place
+    changes = {"sources": [{"name": "a", "path": str(folder), "licence": "CC0", "format": form}]}
+    with pytest.raises(
+        UserError, match=r"out lies in the folder of source 'a' \(\S*cases\); give" if place else "cases"
+    ):
+        prepare(recipe(output, **changes))
+    tasks = {"tasks": {"ner": str(folder)}}
+    if place:
+        with pytest.raises(UserError, match="lies in the folder of evaluation set 'ner'"):
+            prepare(recipe(output, folder / "a.jsonl", decontaminate=tasks))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dead link"])
+def test_what_is_no_folder_at_the_place_of_the_work_folder_is_refused_and_stays(tmp_path, tokenizer_folder, kind):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("x")
+    work = tmp_path / ".work-out"
+    if kind == "file":
+        work.write_text("x")
+    else:
+        work.symlink_to(tmp_path / ("mine" if kind == "link" else "gone"))
+    before = sorted(tmp_path.rglob("*"))
+    source = write_jsonl(tmp_path.parent / f"{tmp_path.name}.jsonl", sentences(5))
+    with pytest.raises(UserError, match=rf"work-out, where the build works, is a {kind.split()[-1]}; move it away"):
+        prepare(recipe(tmp_path / "out", source, validation_fraction=0, **with_tokenizer(tokenizer_folder)))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_text_that_leads_nowhere(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("x")

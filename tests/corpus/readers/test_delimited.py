@@ -104,7 +104,7 @@ def test_a_row_whose_end_is_not_certain_stops_whatever_may_be_rejected(tmp_path,
 
 
 LONG = {
-    "lines": "".join(f"{SECRET}{i},né le troisième jour, \"avec\" une douleur\n" for i in range(40)),
+    "lines": "".join(f'{SECRET}{i},né le troisième jour, "avec" une douleur\n' for i in range(40)),
     "one line": SECRET * 200,
     "to the bound and over": "x" * 1490 + "\n" + 'y""' * 300,
     "quotes alone": '""' * 2000,
