@@ -12,7 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
@@ -30,6 +30,7 @@ Measured = tuple[Result, float, int]
 
 STOP = "stop"
 """File in the work folder that asks tasks to return at their next block."""
+_STOP_WAIT_S = 1.0
 _MPI_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """Variables in which mpirun (Open MPI, MPICH) and srun say how many ranks there are."""
 
@@ -67,7 +68,8 @@ class Workers:
             except BaseException as error:
                 with suppress(OSError):  # a full disk must not hide what happened
                     self._stop.touch()
-                wait([future for future in futures if not future.cancel()])
+                # A request to stop waits for no task: what is in work is lost, and made again by the next command.
+                self._finish(futures, None if isinstance(error, Exception) else _STOP_WAIT_S)
                 if isinstance(error, BrokenProcessPool):
                     raise RunError(
                         "a worker of prepare was killed (out of memory?); the same command goes on; "
@@ -75,6 +77,22 @@ class Workers:
                     ) from None
                 raise
             return [results[number] for number in range(len(calls))]
+
+    def _finish(self, futures: list[Future[Any]], timeout_s: float | None) -> None:
+        """Wait for the tasks that have begun; after `timeout_s` the processes are killed (ranks of MPI are not)."""
+        running = [future for future in futures if not future.cancel()]
+        try:
+            left = wait(running, timeout_s).not_done
+        except BaseException:  # a second request
+            self._kill()
+            raise
+        if left:
+            self._kill()
+
+    def _kill(self) -> None:
+        # Until Python 3.14, whose executor has kill_workers(); another executor has no such attribute.
+        for process in list((getattr(self._executor, "_processes", None) or {}).values()):
+            process.kill()
 
     def _done(self, bar: Any, title: str, measured: Measured[Result]) -> Result:
         result, cpu_s, peak_mb = measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import camembert_bio
 from camembert_bio import config, files
 from camembert_bio.corpus.build import prepare
 from camembert_bio.errors import UserError
@@ -61,6 +63,43 @@ def test_a_build_that_is_stopped_goes_on_and_ends_with_the_same_bytes(tmp_path, 
     verify(open_corpus(tmp_path / "out"))
     assert content(tmp_path / "out") == content(tmp_path / "whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "out", "recipe.json", "whole"]
+
+
+HANGS = """
+import time
+from pathlib import Path
+
+def hangs(text):
+    Path("began").touch()
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_sigterm_does_not_wait_for_a_hook_that_hangs(tmp_path, tokenizer_folder, num_workers):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(20))
+    made = recipe(tmp_path / "out", source, num_workers=num_workers, **with_tokenizer(tokenizer_folder))
+    values = config.to_dict(made)
+    values["tokenizer"].pop("train")
+    values["clean"]["hook"] = "hanging:hangs"
+    files.write_json(tmp_path / "recipe.json", {"prepare": values})
+    (tmp_path / "hanging.py").write_text(HANGS)
+    package = Path(camembert_bio.__file__).parents[1]
+    command = [sys.executable, "-m", "camembert_bio", "prepare", "recipe.json"]
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "began").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    began = time.monotonic()
+    _, output = process.communicate(timeout=30)  # the workers hold stderr too
+    assert time.monotonic() - began < 5
+    assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in output
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "hanging.py").write_text("def hangs(text):\n    return text\n")
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=120)
 
 
 def test_a_mistake_in_the_next_request_does_not_keep_what_a_kill_left(tmp_path, tokenizer_folder):
