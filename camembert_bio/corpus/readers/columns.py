@@ -18,13 +18,18 @@ BATCH_ROWS = 64
 def needed(schema: pa.Schema, source: Source, where: str) -> list[str]:
     """The columns to read; `UserError` when the text's or the id's is missing or of another type."""
     for field, name in (("text_field", source.text_field), ("id_field", source.id_field)):
-        if name is not None and (name not in schema.names or not _fits(schema.field(name).type, field)):
+        if name is not None and not any(entry.name == name and _fits(entry.type, field) for entry in schema):
             remedy = "" if field == "text_field" else ", or to null to use row numbers"
             raise UserError(
                 f"source {source.name!r}: {where} has no column {name!r} of {'text' if not remedy else 'ids'} "
                 f"(its columns: {', '.join(schema.names[:20])}); set {field} to the one that holds it{remedy}"
             )
-    names = [source.text_field, source.id_field, "licence" if "licence" in schema.names else None]
+        if schema.names.count(name) > 1:
+            raise UserError(
+                f"source {source.name!r}: {where} has {schema.names.count(name)} columns {name!r}; write it again with "
+                f"one, or set {field} to another"
+            )
+    names = [source.text_field, source.id_field, "licence" if schema.names.count("licence") == 1 else None]
     return list(dict.fromkeys(name for name in names if name is not None))
 
 

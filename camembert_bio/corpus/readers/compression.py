@@ -62,6 +62,8 @@ def decompressed(raw: Counted, path: Path) -> io.RawIOBase:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         return raw
+    if not path.stat().st_size:
+        raise EOFError  # to gzip and zstd no member, so no byte, is a whole file
     if suffix == ".gz":
         plain: Any = gzip.GzipFile(fileobj=io.BufferedReader(raw, 1 << 16))
     else:
@@ -150,6 +152,7 @@ class _Xz(_Decompressed):
     def __init__(self, raw: Counted) -> None:
         super().__init__(raw)
         self._stream: lzma.LZMADecompressor | None = None
+        self._is_after_stream = False
         self._unused = b""
 
     def _more(self) -> bytes | None:
@@ -161,9 +164,12 @@ class _Xz(_Decompressed):
                 if self._stream is not None:
                     raise EOFError
                 return None
+            if self._is_after_stream and not (data := data.lstrip(b"\0")):  # it may be padded
+                return b""
+        self._is_after_stream = False
         self._stream = self._stream or lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
         output = self._stream.decompress(data, max_length=_XZ_STEP)
         if self._stream.eof:
-            self._unused = self._stream.unused_data.lstrip(b"\0")  # streams may be padded
-            self._stream = None
+            self._unused = self._stream.unused_data
+            self._stream, self._is_after_stream = None, True
         return output

@@ -43,6 +43,9 @@ _INLINE = {
 }
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]{1,40})", re.IGNORECASE)
 
+_NO_ENCODINGS = ("unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined")
+"""Python's own, which would read something else than the page's text."""
+
 
 def parse(file: Path, opened: Opener) -> list[Part]:
     """The page's text."""
@@ -75,7 +78,9 @@ def _decode(page: bytes) -> str:
         # A browser reads a page that states the one as the other.
         name = {"iso-8859-1": "windows-1252", "latin1": "windows-1252", "us-ascii": "windows-1252"}.get(name, name)
         try:
-            return page.decode(name)
+            text = page.decode("none" if name.replace("-", "_") in _NO_ENCODINGS else name)
+            text.encode()  # a few encodings give half a surrogate pair
+            return text
         except (LookupError, ValueError):
             reason = f"is not UTF-8 (byte {error.start}), nor what it states; convert the file to UTF-8"
             raise BadDocumentError("not UTF-8", reason) from None

@@ -83,7 +83,7 @@ def _opened(file: Path, source: Source) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as parquet:
             yield parquet
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # the latter: a column's name in a damaged footer
         raise UserError(
             f"{file} is not readable parquet ({type(error).__name__}): it is damaged or cut short; fetch it again"
         ) from None

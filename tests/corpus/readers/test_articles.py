@@ -203,5 +203,13 @@ def test_a_page_whose_encoding_is_not_what_it_states(tmp_path):
     assert [(bad.kind, bad.reason.split("(")[0]) for bad in rejected] == [("not UTF-8", "is not UTF-8 ")]
 
 
+@pytest.mark.parametrize("charset", ["unicode_escape", "Unicode-Escape", "raw_unicode_escape", "utf-7", "rot13"])
+def test_an_encoding_that_is_none_of_a_page(tmp_path, charset):
+    page = f"<meta charset={charset}><p>\\ud800 +2AA- été {SECRET}</p>"
+    (tmp_path / "a.html").write_bytes(page.encode("iso-8859-1"))
+    documents, rejected = read_all(tmp_path)
+    assert not documents and [bad.kind for bad in rejected] == ["not UTF-8"]
+
+
 def test_deep_tags_take_linear_time():
     assert html.text_of(b"<div>" * 100_000 + b"x") == "x"

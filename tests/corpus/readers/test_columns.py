@@ -116,3 +116,21 @@ def test_a_name_on_the_hub_that_is_not_in_the_cache(tmp_path, monkeypatch):
         read_all("nobody/nothing", format="datasets")
     with pytest.raises(UserError, match="does not exist; check the path"):
         read_all(tmp_path / "nothing", format="datasets")
+
+
+def test_two_columns_of_one_name(tmp_path):
+    columns = [pa.array(values) for values in (["1", "2"], ["a", "b"], ["c", "d"], ["MIT", "MIT"], ["CC0", "MIT"])]
+    table = pa.Table.from_arrays(columns, names=["id", "text", "text", "licence", "licence"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a.parquet has 2 columns 'text'; write it again with one, or set text_field"):
+        read_all(tmp_path / "a.parquet")
+    pq.write_table(table.rename_columns(["id", "text", "x", "licence", "licence"]), tmp_path / "a.parquet")
+    assert texts(tmp_path / "a.parquet") == {"1": "a", "2": "b"}
+
+
+def test_a_footer_whose_names_are_not_utf_8(tmp_path):
+    pq.write_table(pa.table({"id": ["1"], "text": ["a"], "NAME": ["x"]}), tmp_path / "a.parquet", store_schema=False)
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content.replace(b"NAME", b"N\xe9ME"))
+    with pytest.raises(UserError, match=r"a.parquet is not readable parquet \(UnicodeDecodeError\): it is damaged"):
+        read_all(tmp_path / "a.parquet")

@@ -66,9 +66,18 @@ def test_a_file_cut_short_or_damaged_is_named(tmp_path, suffix, damage):
 
 def test_an_empty_file_that_should_be_compressed(tmp_path):
     for suffix in (".gz", ".zst", ".xz"):
-        (tmp_path / f"a.jsonl{suffix}").write_bytes(b"")
-        with pytest.raises(UserError, match="holds no document"):
-            read_all(tmp_path / f"a.jsonl{suffix}")
+        (tmp_path / suffix).mkdir()
+        (tmp_path / suffix / "a.jsonl").write_bytes(RECORDS)
+        (tmp_path / suffix / f"b.jsonl{suffix}").write_bytes(b"")
+        with pytest.raises(UserError, match=f"b.jsonl{suffix} cannot be decompressed"):
+            read_all(tmp_path / suffix)
+
+
+@pytest.mark.parametrize("num_bytes", [4, 1 << 16, 200_000])
+def test_an_xz_file_that_is_padded(tmp_path, num_bytes):
+    packed, padding = lzma.compress(RECORDS), b"\0" * num_bytes
+    (tmp_path / "a.jsonl.xz").write_bytes(packed + padding + lzma.compress(b'{"id": "x", "text": "y"}') + padding)
+    assert len(texts(tmp_path / "a.jsonl.xz")) == 3001
 
 
 def test_a_window_or_dictionary_over_128_mb_is_refused(tmp_path):
