@@ -162,6 +162,7 @@ def _fetch(url: str, part: Path, hash_known: bool, max_bytes: int) -> None:
     if start:
         headers |= {"Range": f"bytes={start}-"} | ({"If-Range": validator} if validator else {})
     with _open(url, headers, part) as response:
+        _check_answer(url, response, part, hash_known)
         if not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")):
             start = 0  # the whole file anew
         length = response.headers.get("Content-Length", "")
@@ -178,6 +179,24 @@ def _fetch(url: str, part: Path, hash_known: bool, max_bytes: int) -> None:
                 raise _CutShortError(f"broken off at byte {file.tell():,} ({type(error).__name__})") from None
             if total is not None and file.tell() < total:
                 raise _CutShortError(f"broken off at byte {file.tell():,} of {total:,}")
+
+
+def _check_answer(url: str, response: http.client.HTTPResponse, part: Path, hash_known: bool) -> None:
+    """Refuse what is not the file: an answer without one, a page (of a login, say) where no hash would tell it."""
+    if response.status not in (200, 206):
+        raise UserError(f"{url}: the server answers {response.status}, without the file; see the source's page")
+    kind = response.headers.get_content_type() if "Content-Type" in response.headers else ""
+    name = part.name.removesuffix(".part")
+    if hash_known or archives.is_archive(name):  # which tell by themselves
+        return
+    if kind in ("text/html", "application/xhtml+xml") and not name.lower().endswith((".html", ".htm")):
+        raise UserError(
+            f"{url}: the server sends a page ({kind}) instead of {name}; see the source's page, and give what the file "
+            "must be with --sha256"
+        )
+    chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    if "Content-Length" not in response.headers and not chunked:
+        logger.warning("%s: the server does not say how long %s is: one cut short is not noticed; look at it", url, name)
 
 
 def _copy(response: http.client.HTTPResponse, file: IO[bytes], url: str, max_bytes: int) -> None:
@@ -207,6 +226,8 @@ def _open(url: str, headers: dict[str, str], part: Path) -> Iterator[http.client
                 f"{url}: the server answers {error.code}; see the source's page for its new place"
             ) from None
         raise _CutShortError(f"the server answers {error.code}") from None
+    except ValueError:
+        raise UserError(f"{url}: sends to an address that is none; see the source's page") from None
     except _NETWORK as error:
         raise _CutShortError(str(getattr(error, "reason", "") or type(error).__name__)) from None
     with response:

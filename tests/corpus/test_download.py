@@ -48,6 +48,7 @@ class Server(ThreadingHTTPServer):
         self.ranges = True
         self.says_length = True
         self.sends_to = ""
+        self.kind = ""
         self.asked: list[str | None] = []  # the Range of each request
 
     @property
@@ -81,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         if server.etag:
             self.send_header("ETag", server.etag)
+        if server.kind:
+            self.send_header("Content-Type", server.kind)
         if server.says_length:
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
@@ -227,6 +230,48 @@ def test_it_is_not_sent_elsewhere(place: str, server: Server, tmp_path: Path) ->
     server.statuses, server.sends_to = [302], place
     with pytest.raises(UserError, match=r"sends to an address that is not https|answers 302"):
         download(source(server), tmp_path)
+
+
+@pytest.mark.parametrize("place", ["http://[::1", "http://[nothing]/x"])
+def test_an_address_that_is_none_is_told(place: str, server: Server, tmp_path: Path) -> None:
+    server.statuses, server.sends_to = [302], place
+    with pytest.raises(UserError, match=r"sends to an address that is none|not https"):
+        download(source(server), tmp_path)
+    assert names(tmp_path) == []
+
+
+def plain(server: Server, sha256: str | None = None) -> PublicSource:
+    return replace(source(server), addresses=(Address(server.url, "c.tsv", sha256),))
+
+
+def test_an_answer_without_a_file_is_refused(server: Server, tmp_path: Path) -> None:
+    for status in (204, 205, 203):
+        server.statuses = [status]
+        with pytest.raises(UserError, match=f"the server answers {status}, without the file"):
+            download(plain(server), tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_page_in_place_of_a_file_is_refused_where_no_hash_tells(server: Server, tmp_path: Path) -> None:
+    server.kind = "text/html; charset=utf-8"
+    with pytest.raises(UserError, match=r"sends a page \(text/html\) instead of c.tsv"):
+        download(plain(server), tmp_path)
+    assert names(tmp_path) == []
+    assert download(plain(server, SHA256), tmp_path / "known").pinned
+    assert download(source(server), tmp_path / "archive").sha256
+    page = replace(source(server), addresses=(Address(server.url, "c.html"),))
+    assert download(page, tmp_path / "page").sha256
+
+
+def test_a_length_that_is_not_said_is_told(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading.logger, "propagate", True)
+    download(plain(server), tmp_path / "said")
+    assert "how long" not in caplog.text
+    server.says_length = False
+    download(plain(server), tmp_path / "unsaid")
+    assert "does not say how long c.tsv is" in caplog.text
 
 
 def test_it_is_not_sent_from_https_to_http() -> None:
