@@ -49,10 +49,16 @@ def page(report: dict[str, Any]) -> str:
 
 def conditions(terms: dict[str, list[str]]) -> str:
     """The licence that results for the whole, in words: each condition, and the licences that set it."""
-    met = [f"{label} ({', '.join(terms[name])})" for name, label in _CONDITIONS.items() if terms[name]]
-    if terms["unknown"]:
-        met.append(f"and what these ask, which are not known here: {', '.join(terms['unknown'])}")
+    named = {name: ", ".join(map(_printable, licences)) for name, licences in terms.items()}
+    met = [f"{label} ({named[name]})" for name, label in _CONDITIONS.items() if named[name]]
+    if named["unknown"]:
+        met.append(f"and what these ask, which are not known here: {named['unknown']}")
     return "; ".join(met) or "attribution at most"
+
+
+def _printable(licence: str) -> str:
+    """A record's own licence, without what would steer the terminal that shows it."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in licence)
 
 
 def _kept(source: dict[str, Any]) -> int:

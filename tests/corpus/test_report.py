@@ -206,3 +206,8 @@ def test_another_tokenizer_in_the_same_process_is_used(tmp_path):
         assert max(int(corpus.open(entry).input_ids.max()) for _, entry in corpus.manifest.shards("train")) < size
         assert done.vocab_size == size
         (tmp_path / "out").rename(tmp_path / f"out-{size}")
+
+
+def test_a_licence_does_not_steer_the_terminal():
+    shown = conditions(terms(["CC-BY-NC \x1b[31mred\x07", "mine\x9b2J\u202e"]))
+    assert shown.isprintable() and "CC-BY-NC" in shown and "\ufffd[31mred\ufffd" in shown
