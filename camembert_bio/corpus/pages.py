@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 _MIN_PAGES = 3
+_MIN_PAGE_CHARACTERS = 10
+"""On average; with fewer, form feeds end no pages."""
 _MIN_LINES = 40
 _PAGE_LINES = (20, 120)
 """Lines between two page numbers, empty ones counted."""
@@ -30,9 +32,13 @@ def remove_running_lines(text: str) -> str:
     `- 3 -`) that count up by one, 20 to 120 lines apart, no page half as long again as another. Removed are these
     numbers, and from each page end outwards up to three lines, as long as half of the page ends, and three at least,
     have them.
-    A sentence that goes on over the page goes on without an empty line. The form feeds of three pages become line ends.
+    A sentence that goes on over the page goes on without an empty line. The form feeds of three pages become line ends,
+    as do those that leave less than 10 characters for a page. Time: at most 10 microseconds a character.
     """
-    if text.count("\f") >= _MIN_PAGES - 1:
+    num_feeds = text.count("\f")
+    if num_feeds >= _MIN_PAGES - 1:
+        if num_feeds * _MIN_PAGE_CHARACTERS > len(text):
+            return text.replace("\f", "\n")
         pages = [page.split("\n") for page in text.split("\f")]
         lines = [line for page in pages for line in page]
         ends = [0, *itertools.accumulate(map(len, pages))]
@@ -72,7 +78,12 @@ def _page_numbers(lines: Sequence[str]) -> list[int]:
 
 def _repeated(lines: Sequence[str], ends: Sequence[int]) -> set[int]:
     """Indices of the lines at the ends of pages that many pages have near them; digits may differ."""
-    edges = [edge for end in ends for edge in (range(end - 1, -1, -1), range(end, len(lines)))]
+    most = _PAGE_LINES[1]
+    edges = [
+        edge
+        for end in ends
+        for edge in (range(end - 1, max(-1, end - 1 - most), -1), range(end, min(len(lines), end + most)))
+    ]
     near = [_filled(lines, edge) for edge in edges]
     count = Counter(
         key

@@ -1,5 +1,7 @@
 """Mojibake, running lines, cut words and leaflets, each by its own function."""
 
+import time
+
 import pytest
 
 from camembert_bio.corpus.hyphens import join_soft_hyphens, join_words
@@ -160,3 +162,20 @@ def test_sections_are_split_once_and_in_leaflets_alone():
     assert split_sections(other) == other
     lines = LEAFLET.replace(". ", ".\n")
     assert split_sections(lines).split() == lines.split()
+
+
+@pytest.mark.parametrize(
+    "shape", ["\f", "a\f", "a\n\f", "\n\f", "\n\n\n\n\n\n\n\n\n\n\f", "a b c d e\f", "\f" + "\n" * 5000, "\f1\n"]
+)
+def test_form_feeds_take_linear_time(shape):
+    def seconds(num_characters):
+        text = shape * (num_characters // len(shape))
+        began = time.process_time()
+        remove_running_lines(text)
+        return time.process_time() - began
+
+    assert seconds(200_000) < 4
+
+
+def test_form_feeds_without_pages_become_line_ends():
+    assert remove_running_lines("un\fdeux\ftrois") == "un\ndeux\ntrois"
