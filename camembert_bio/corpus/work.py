@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from camembert_bio import config, files
 from camembert_bio.corpus.recipe import Prepare
@@ -96,7 +97,7 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
             raise UserError(f"{folder} is in use: another prepare builds {recipe.output}; wait for it") from None
         digest = files.sha256_json({"code": _code(), "build": build})
         record = folder / _BUILD
-        if not record.is_file() or config.read_json(record).get("build") != digest:
+        if _recorded(record) != digest:
             for path in folder.iterdir():
                 if path.name != "lock":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -111,6 +112,13 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
             shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)
+
+
+def _recorded(record: Path) -> str | None:
+    """The build of a work folder; None where nothing says which."""
+    with suppress(UserError):
+        return config.read_json(record).get("build")
+    return None
 
 
 def remove_work_folder(recipe: Prepare) -> None:
@@ -147,13 +155,17 @@ def write_table(path: Path, columns: dict[str, pa.Array]) -> None:
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         writer.write_table(table)
-    write_bytes(path, [sink.getbuffer()])
+    content = sink.getbuffer()
+    write_bytes(path, [content, xxhash.xxh3_64_digest(content)])
 
 
 def read_table(path: Path) -> pa.Table:
-    """What `write_table` wrote."""
-    with readable(path), pa.OSFile(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()
+    """What `write_table` wrote, compared with the hash (xxh3, 8 bytes) that follows it: a text has no other."""
+    with readable(path):
+        data = memoryview(path.read_bytes())
+        if xxhash.xxh3_64_digest(data[:-8]) != data[-8:]:
+            raise ValueError
+        return pa.ipc.open_file(pa.py_buffer(data[:-8])).read_all()
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:
@@ -176,12 +188,20 @@ def write_counts(path: Path, values: dict[str, Any]) -> None:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """A file of the work folder that cannot be read as it was written, as one message."""
+    """A file of the work folder that cannot be read as it was written is removed, so that its task is done again.
+
+    Raises `RunError` that says so. A failure of the disk passes as it is.
+    """
     try:
         yield
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowInvalid) as error:
-        folder = next((parent for parent in path.parents if parent.name.startswith(_PREFIX)), path)
-        raise RunError(f"{path} is damaged ({type(error).__name__}); remove {folder} and run prepare again") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # pyarrow's own has none
+            raise
+        for mark in (path, path.with_suffix(".json"), path.with_suffix(".done")):
+            mark.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} was damaged ({type(error).__name__}) and is removed; the same command makes it again"
+        ) from None
 
 
 def write_bytes(path: Path, parts: Sequence[bytes | memoryview]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 import camembert_bio
 from camembert_bio import config, files
 from camembert_bio.corpus.build import prepare
-from camembert_bio.errors import UserError
+from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.manifest import open_corpus, verify
 
 from .conftest import recipe, sentences, write_jsonl
@@ -156,3 +158,63 @@ def test_a_work_folder_that_a_kill_left_beside_a_whole_corpus_is_removed(tmp_pat
     (tmp_path / ".work-out" / "kept" / "0-00000-000000.arrow").write_text(SECRET)
     assert prepare(made).hash == first.hash
     assert not (tmp_path / ".work-out").exists()
+
+
+def left_work(folder, tokenizer_folder):
+    """A recipe, and the work folder that an earlier try left: everything up to the tokens."""
+    changes = {"deduplicate": {"near": 0.8, "sentences": 1}, "num_workers": 1, **with_tokenizer(tokenizer_folder)}
+    made = recipe(folder / "out", write_jsonl(folder / "a.jsonl", sentences(60)), **changes)
+    process = start(folder, made)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(".work-out/tokens/*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.communicate(timeout=60)
+    return made
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory, tokenizer_folder):
+    folder = tmp_path_factory.mktemp("left")
+    made = left_work(folder, tokenizer_folder)
+    return made, prepare(recipe(folder / "whole", folder / "a.jsonl", **changes_of(made)))
+
+
+def changes_of(made):
+    values = config.to_dict(made)
+    values["tokenizer"].pop("train")
+    return {name: values[name] for name in ("deduplicate", "tokenizer")}
+
+
+@pytest.mark.parametrize("name", ["read/*.arrow", "read/*.npz", "hashes/*.keys", "kept/*.arrow", "tokens/*.arrow"])
+@pytest.mark.parametrize("damage", ["cut", "bit"])
+def test_a_file_of_the_work_folder_that_is_damaged_is_made_again(left, tmp_path, name, damage):
+    made, whole = left
+    shutil.copytree(made.output.parent / ".work-out", tmp_path / ".work-out")
+    made = replace(made, output=tmp_path / "out")
+    (path,) = (tmp_path / ".work-out").glob(name)
+    if not name.startswith("tokens"):  # what was made of it is made again too, and so reads it
+        for later in ("tokens", "kept", "copies", "sentences"):
+            if not name.startswith(later):
+                shutil.rmtree(tmp_path / ".work-out" / later)
+        if name.endswith(".npz"):
+            shutil.rmtree(tmp_path / ".work-out" / "hashes")
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        del data[-20:]
+    elif name.endswith(".keys"):
+        pytest.skip("rows of hashes have no checksum: docs/corpus.md")
+    else:
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RunError, match=rf"{path.name} was damaged \(\w+\) and is removed; the same command makes it"):
+        prepare(made)
+    assert prepare(made).hash == whole.hash
+
+
+def test_a_record_of_the_work_folder_that_is_broken_is_one_of_another_build(left, tmp_path):
+    made, whole = left
+    shutil.copytree(made.output.parent / ".work-out", tmp_path / ".work-out")
+    (tmp_path / ".work-out" / "build.json").write_text("{")
+    assert prepare(replace(made, output=tmp_path / "out")).hash == whole.hash
