@@ -56,6 +56,12 @@ def below(folder: Path) -> list[Path]:
     return [Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names]
 
 
+def linked_folders(folder: Path) -> list[Path]:
+    """The links to folders below a folder: what `below` leaves out."""
+    found = (Path(parent, name) for parent, names, _ in os.walk(folder) for name in names)
+    return [path for path in found if path.is_symlink()]
+
+
 def fsync_path(path: Path) -> None:
     """Flush a file or a folder to the disk; a folder's flush makes a rename in it durable."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -196,7 +196,9 @@ def _check_answer(url: str, response: http.client.HTTPResponse, part: Path, hash
         )
     chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
     if "Content-Length" not in response.headers and not chunked:
-        logger.warning("%s: the server does not say how long %s is: one cut short is not noticed; look at it", url, name)
+        logger.warning(
+            "%s: the server does not say how long %s is: one cut short is not noticed; look at it", url, name
+        )
 
 
 def _copy(response: http.client.HTTPResponse, file: IO[bytes], url: str, max_bytes: int) -> None:

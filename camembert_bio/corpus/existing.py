@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from camembert_bio.corpus.tokenize import tokenizer_fingerprint
 from camembert_bio.corpus.work import check_work_folder
 from camembert_bio.errors import Mistakes, RunError, UserError
 from camembert_bio.shards.manifest import MANIFEST, TOKENIZER, Manifest, open_corpus, verify
+
+logger = logging.getLogger(__name__)
 
 _NOT_THE_RESULT = ("output", "num_workers")
 
@@ -136,6 +139,12 @@ def _fingerprints(sources: Iterable[Source]) -> dict[str, str]:
 
 
 def _fingerprint(source: Source) -> str:
+    if num_links := len(files.linked_folders(source.path)):
+        logger.warning(
+            "source %r: %d folders below %s are links and are not read; give them as sources of their own, or move "
+            "them there",
+            *(source.name, num_links, source.path),
+        )
     try:
         return fingerprint(source)
     except OSError as error:

@@ -1,4 +1,5 @@
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -303,6 +304,23 @@ def test_what_is_no_folder_at_the_place_of_the_work_folder_is_refused_and_stays(
     with pytest.raises(UserError, match=rf"work-out, where the build works, is a {kind.split()[-1]}; move it away"):
         prepare(recipe(tmp_path / "out", source, validation_fraction=0, **with_tokenizer(tokenizer_folder)))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_folders_that_are_links_are_counted_in_a_warning(tmp_path, tokenizer_folder, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("camembert_bio"), "propagate", True)
+    for name in ("notes", "other"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for number, text in enumerate(sentences(3)):
+            (tmp_path / name / f"{number}.txt").write_text(text)
+    changes = {"validation_fraction": 0, **with_tokenizer(tokenizer_folder)}
+    prepare(recipe(tmp_path / "one", tmp_path / "notes", **changes))
+    assert "are links" not in caplog.text
+    (tmp_path / "notes" / "3.txt").symlink_to(tmp_path / "other" / "2.txt")
+    for name in ("self", "deep/linked"):
+        (tmp_path / "notes" / name).symlink_to(tmp_path / "other")
+    prepare(recipe(tmp_path / "two", tmp_path / "notes", **changes))
+    assert f"source 'a': 2 folders below {tmp_path}/notes are links and are not read" in caplog.text
+    assert json.loads((tmp_path / "two" / "report.json").read_text())["sources"]["a"]["documents_read"] == 4
 
 
 def test_a_text_that_leads_nowhere(tmp_path):
