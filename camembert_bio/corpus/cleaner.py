@@ -34,7 +34,6 @@ class Cleaned:
     """Why it is dropped: `too short`, `language en`, `hook raised KeyError`; None when it stays."""
     counts: Counter[str] = field(default_factory=Counter)
     """1 for each step that changed the document: sums over documents, and over workers, count documents."""
-    num_words: int = 0
 
 
 class Cleaner:
@@ -59,12 +58,11 @@ class Cleaner:
             counts["hook"] = int(replaced != text)
             text = replaced
         text = _cleaned(text, counts)
-        length = num_words(text)
-        dropped = self._reason(text, length)
-        return Cleaned("" if dropped else text, dropped, +counts, 0 if dropped else length)
+        dropped = self._reason(text)
+        return Cleaned("" if dropped else text, dropped, +counts)
 
-    def _reason(self, text: str, length: int) -> str | None:
-        if len(text) < self._options.min_characters or length < self._options.min_words:
+    def _reason(self, text: str) -> str | None:
+        if len(text) < self._options.min_characters or num_words(text) < self._options.min_words:
             return TOO_SHORT
         if self._languages is not None and (code := self._languages.other(text)):
             return f"language {code}"

@@ -26,7 +26,6 @@ from camembert_bio.corpus.readers import (
 )
 from camembert_bio.corpus.readers.blocks import BLOCK_BYTES, Blocks, Wanted
 from camembert_bio.corpus.readers.compression import SUFFIXES as COMPRESSED
-from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.names import document_id, files_of, format_of, relative_name
 from camembert_bio.corpus.readers.record import Block, Document, Rejected
 from camembert_bio.corpus.recipe import Source
@@ -35,7 +34,6 @@ from camembert_bio.errors import UserError
 __all__ = [
     "BLOCK_BYTES",
     "Document",
-    "Progress",
     "Rejected",
     "fingerprint",
     "input_bytes",
@@ -51,7 +49,7 @@ _IN_PARTS = ("text", "jsonl", "csv", "tsv", "parquet", "html", "e3c", "clear")
 _RECORDS = ("jsonl", "csv", "tsv", "parquet")
 """Formats of which a single file's name is in no id."""
 
-Reader = Callable[[Source, list[Path], Blocks, Progress], Iterator[Block]]
+Reader = Callable[[Source, list[Path], Blocks], Iterator[Block]]
 OnRejected = Callable[[Rejected], None]
 
 _READERS: dict[str, Reader] = {
@@ -101,7 +99,7 @@ def parts_of(source: Source) -> list[list[Path]]:
 
 
 def input_bytes(source: Source) -> int:
-    """The size of a source's files on the disk: what `Progress` counts towards."""
+    """The size of a source's files on the disk: what the number of workers is chosen by."""
     return sum(file.stat().st_size for file in input_files(source))
 
 
@@ -132,7 +130,6 @@ def _counted_name(file: Path, source: Source) -> str:
 
 def read(
     source: Source,
-    progress: Progress | None = None,
     rejected: OnRejected | None = None,
     wanted: Wanted | None = None,
 ) -> Iterator[Document]:
@@ -151,7 +148,7 @@ def read(
         num_rejected += 1
         (rejected or _refuse)(bad)
 
-    for _, items in _blocks(source, wanted, progress or Progress(0)):
+    for _, items in _blocks(source, wanted):
         for where, document in items:
             if isinstance(document, Rejected):
                 count(document)
@@ -172,7 +169,6 @@ def read_blocks(
     source: Source,
     wanted: Wanted,
     paths: list[Path] | None = None,
-    progress: Progress | None = None,
     rejected: OnRejected | None = None,
 ) -> Iterator[tuple[int, list[Document]]]:
     """The wanted blocks of a source, or of one of its parts (its `paths`), with their numbers, from 0, in order.
@@ -182,7 +178,7 @@ def read_blocks(
     and even parts of them. Of unwanted blocks nothing is parsed. Faults are told as by `read`, except that an id given
     twice is not looked for: another worker may have read the other.
     """
-    for number, items in _blocks(source, wanted, progress or Progress(0), paths):
+    for number, items in _blocks(source, wanted, paths):
         documents = []
         for _, document in items:
             if isinstance(document, Rejected):
@@ -192,11 +188,9 @@ def read_blocks(
         yield number, documents
 
 
-def _blocks(
-    source: Source, wanted: Wanted | None, progress: Progress, found: list[Path] | None = None
-) -> Iterator[Block]:
+def _blocks(source: Source, wanted: Wanted | None, found: list[Path] | None = None) -> Iterator[Block]:
     blocks = Blocks(wanted)
-    yield from _READERS[format_of(source)](source, found or input_files(source), blocks, progress)
+    yield from _READERS[format_of(source)](source, found or input_files(source), blocks)
     yield from blocks.finish()
 
 
@@ -206,5 +200,5 @@ def _refuse(bad: Rejected) -> None:
 
 def _first(source: Source, wanted: Wanted | None, doc_id: str) -> str:
     """Where an id stands first."""
-    items = (item for _, items in _blocks(source, wanted, Progress(0)) for item in items)
+    items = (item for _, items in _blocks(source, wanted) for item in items)
     return next(where for where, found in items if isinstance(found, Document) and found.id == doc_id)

@@ -5,7 +5,7 @@ import traceback
 import pytest
 import zstandard
 
-from camembert_bio.corpus.documents import Progress, Rejected, fingerprint, input_bytes, read
+from camembert_bio.corpus.documents import Rejected, fingerprint, read
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
@@ -37,13 +37,11 @@ FRAME = zstandard.ZstdCompressor().compress
 def test_jsonl_in_each_form(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
-    progress = Progress(input_bytes(source(path)))
-    documents = list(read(source(path), progress))
+    documents = list(read(source(path)))
     assert [(d.id, d.source, d.text, d.licence) for d in documents] == [
         ("1", "s", "été", "CC0"),
         ("2", "s", "b", "MIT"),
     ]
-    assert progress.read_bytes == progress.total_bytes == len(content)
 
 
 def test_a_window_of_128_mb_is_read(tmp_path):
@@ -65,10 +63,8 @@ def test_a_folder_of_texts_is_read_recursively_in_order(tmp_path):
     for name in ("b.txt", "a/2.TXT", "a/10.txt", "notes.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
-    progress = Progress(input_bytes(source(tmp_path)))
-    documents = list(read(source(tmp_path), progress))
+    documents = list(read(source(tmp_path)))
     assert [(d.id, d.text) for d in documents] == [("a/10", "a/10.txt"), ("a/2", "a/2.TXT"), ("b", "b.txt")]
-    assert progress.read_bytes == progress.total_bytes == 20
 
 
 GOOD = lines({"id": "1", "text": SECRET})

@@ -6,7 +6,6 @@ import gzip
 import io
 import lzma
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +25,23 @@ _MAX_RATIO = 500  # over ten times what the most repetitive text at hand reaches
 _RATIO_FROM = 1 << 26  # bytes: below, nothing is a bomb
 
 
-@dataclass
-class Progress:
-    """How far the readers are in their inputs, in bytes as they lie on the disk."""
-
-    total_bytes: int
-    read_bytes: int = 0
-
-
 class Counted(io.FileIO):
-    """A file that counts what was read of it, here and in `progress`."""
+    """A file that counts the bytes that were read of it."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.num_read = 0
-        self._progress = progress
 
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer`; 0 at the end of the file."""
         count = super().readinto(buffer) or 0
         self.num_read += count
-        self._progress.read_bytes += count
         return count
 
     def read(self, size: int | None = -1) -> bytes:
         """At most `size` bytes."""
         data = super().read(-1 if size is None else size) or b""
         self.num_read += len(data)
-        self._progress.read_bytes += len(data)
         return data
 
 

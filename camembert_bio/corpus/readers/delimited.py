@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from camembert_bio.corpus.readers.blocks import Blocks
-from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.names import numbered_id
 from camembert_bio.corpus.readers.quotes import Quotes
 from camembert_bio.corpus.readers.record import (
@@ -25,23 +24,21 @@ from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
 
-def read_csv(source: Source, files: list[Path], blocks: Blocks, progress: Progress) -> Iterator[Block]:
+def read_csv(source: Source, files: list[Path], blocks: Blocks) -> Iterator[Block]:
     """Fields between commas, or semicolons where the first line has more of them."""
-    return _read(source, files, blocks, progress, None)
+    return _read(source, files, blocks, None)
 
 
-def read_tsv(source: Source, files: list[Path], blocks: Blocks, progress: Progress) -> Iterator[Block]:
+def read_tsv(source: Source, files: list[Path], blocks: Blocks) -> Iterator[Block]:
     """Fields between tabs."""
-    return _read(source, files, blocks, progress, "\t")
+    return _read(source, files, blocks, "\t")
 
 
-def _read(
-    source: Source, files: list[Path], blocks: Blocks, progress: Progress, delimiter: str | None
-) -> Iterator[Block]:
+def _read(source: Source, files: list[Path], blocks: Blocks, delimiter: str | None) -> Iterator[Block]:
     """A record may span lines, so where it ends is found by csv itself; no document is made of an unwanted one."""
     csv.field_size_limit(max(csv.field_size_limit(), source.max_document_bytes))  # of the process; _Lines bounds
     for file in files:
-        with opened(file, source, progress) as stream:
+        with opened(file, source) as stream:
             lines = _Lines(stream, file, source)
             columns = _columns(lines, file, source, delimiter)
             lines.delimiter, lines.num_fields = columns.delimiter, len(columns.names)

@@ -15,7 +15,6 @@ from typing import Any
 
 from camembert_bio.corpus.readers import one_file, tei
 from camembert_bio.corpus.readers.blocks import Blocks
-from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.jsonl import json_object
 from camembert_bio.corpus.readers.names import document_id
 from camembert_bio.corpus.readers.one_file import Opener, Part
@@ -25,7 +24,7 @@ from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
 
-def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) -> Iterator[Block]:
+def read(source: Source, files: list[Path], blocks: Blocks) -> Iterator[Block]:
     """A document is read where the first of its files stands in the order of the paths."""
     groups: dict[str, dict[str, Path]] = {}
     for file in files:
@@ -33,7 +32,7 @@ def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) 
     first = {(group.get("tei") or group["text"]): group for group in groups.values() if group.keys() & {"tei", "text"}}
     if not first:
         raise UserError(f"source {source.name!r}: {source.path} holds metadata alone; download TEI or text beside it")
-    return one_file.read(source, list(first), blocks, progress, lambda file, opened: [_document(first[file], opened)])
+    return one_file.read(source, list(first), blocks, lambda file, opened: [_document(first[file], opened)])
 
 
 def _document(group: dict[str, Path], opened: Opener) -> Part:

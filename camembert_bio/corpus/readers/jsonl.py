@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio.corpus.readers.blocks import Blocks
-from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.names import numbered_id
 from camembert_bio.corpus.readers.record import BOM, BadDocumentError, Block, Item, decode, document, too_long
 from camembert_bio.corpus.readers.streams import opened, segment
 from camembert_bio.corpus.recipe import Source
 
 
-def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) -> Iterator[Block]:
+def read(source: Source, files: list[Path], blocks: Blocks) -> Iterator[Block]:
     """The wanted blocks; of the others, lines are counted and nothing is parsed."""
     for file in files:
         number = 1
-        with opened(file, source, progress) as stream:
+        with opened(file, source) as stream:
             while (part := segment(stream, blocks.room, source.max_document_bytes)).num_bytes:
                 num_lines = part.data.count(b"\n")
                 if blocks.is_wanted:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camembert_bio.corpus.readers.blocks import Blocks
-from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.names import document_id
 from camembert_bio.corpus.readers.record import BadDocumentError, Block, Document, Item, licence_of
 from camembert_bio.corpus.readers.streams import whole
@@ -32,18 +31,16 @@ Parse = Callable[[Path, Opener], Iterable[Part]]
 """The documents of a file, or `BadDocumentError`."""
 
 
-def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress, parse: Parse) -> Iterator[Block]:
+def read(source: Source, files: list[Path], blocks: Blocks, parse: Parse) -> Iterator[Block]:
     """The documents of the wanted blocks, in the files' order. A file's raw size is that on the disk."""
 
     def opened(file: Path) -> bytes:
-        return whole(file, source, progress)
+        return whole(file, source)
 
     for file in files:
         size = _size(file, source)
         if blocks.is_wanted:
             blocks.items += _items(file, source, opened, parse)
-        else:
-            progress.read_bytes += size
         yield from blocks.add(max(size, 1))
 
 

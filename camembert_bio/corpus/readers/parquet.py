@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 
 from camembert_bio.corpus.readers import columns
 from camembert_bio.corpus.readers.blocks import BLOCK_BYTES, Blocks
-from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.names import numbered_id
 from camembert_bio.corpus.readers.record import Block
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
 
-def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) -> Iterator[Block]:
+def read(source: Source, files: list[Path], blocks: Blocks) -> Iterator[Block]:
     """Row groups, cut by rows into even parts of 4 to 8 MB (decompressed, as the file's footer counts).
 
     A row group without a wanted part is not read. Memory: the column chunks' pages and `columns.BATCH_ROWS` rows.
@@ -37,7 +36,6 @@ def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) 
                             blocks.items += columns.items(batch, names, source, places)
                     yield from blocks.add(part.num_bytes * (stop - start) // max(part.num_rows, 1))
                 first += part.num_rows
-        progress.read_bytes += file.stat().st_size
 
 
 class _Group:

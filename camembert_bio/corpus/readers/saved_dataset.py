@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from camembert_bio.corpus.readers import columns
 from camembert_bio.corpus.readers.blocks import Blocks
-from camembert_bio.corpus.readers.compression import Progress
 from camembert_bio.corpus.readers.record import Block
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
@@ -26,7 +25,7 @@ def files_of(source: Source) -> list[Path]:
     return sorted(paths)
 
 
-def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) -> Iterator[Block]:
+def read(source: Source, files: list[Path], blocks: Blocks) -> Iterator[Block]:
     """Every split in the order of their names; rows come from memory-mapped files.
 
     The size of a row is that of its text in UTF-8. Of unwanted rows only that is looked at.
@@ -43,7 +42,6 @@ def read(source: Source, files: list[Path], blocks: Blocks, progress: Progress) 
                     blocks.items += columns.items(table.slice(start, stop - start), names, source, places)
                 yield from blocks.add(num_bytes)
             number += len(table)
-    progress.read_bytes += sum(file.stat().st_size for file in files)
 
 
 def _runs(text: Any, blocks: Blocks) -> Iterator[tuple[int, int, int]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from camembert_bio.corpus.readers.compression import ERRORS, MAX_WINDOW, Counted, Progress, decompressed
+from camembert_bio.corpus.readers.compression import ERRORS, MAX_WINDOW, Counted, decompressed
 from camembert_bio.corpus.readers.record import too_long
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
@@ -18,14 +18,14 @@ _READ = 1 << 20
 
 
 @contextmanager
-def opened(path: Path, source: Source, progress: Progress) -> Iterator[IO[bytes]]:
-    """A file's decompressed bytes, buffered; `progress` follows.
+def opened(path: Path, source: Source) -> Iterator[IO[bytes]]:
+    """A file's decompressed bytes, buffered.
 
     Raises `UserError` naming the file when it cannot be read, is damaged, is cut short, or is a bomb: more than
     64 MB that are 500 times the size on the disk.
     """
     try:
-        with Counted(path, progress) as raw:
+        with Counted(path) as raw:
             yield io.BufferedReader(decompressed(raw, path), _READ)
     except ERRORS as error:
         raise UserError(
@@ -38,9 +38,9 @@ def opened(path: Path, source: Source, progress: Progress) -> Iterator[IO[bytes]
         ) from None
 
 
-def whole(path: Path, source: Source, progress: Progress) -> bytes:
+def whole(path: Path, source: Source) -> bytes:
     """A file's decompressed bytes; `BadDocumentError` over `max_document_bytes`, else as `opened`."""
-    with opened(path, source, progress) as stream:
+    with opened(path, source) as stream:
         data = stream.read(source.max_document_bytes + 1)
     if len(data) > source.max_document_bytes:
         raise too_long(len(data), source)

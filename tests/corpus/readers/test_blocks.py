@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from camembert_bio.corpus.documents import BLOCK_BYTES, Progress, input_bytes, read, read_blocks
+from camembert_bio.corpus.documents import BLOCK_BYTES, read, read_blocks
 from camembert_bio.errors import UserError
 
 from .conftest import source
@@ -66,18 +66,14 @@ FORMS = (as_jsonl, as_jsonl_folder, as_csv, as_texts, as_parquet, as_one_group, 
 @pytest.mark.parametrize("form", FORMS)
 def test_workers_share_a_source_and_read_what_one_reads(tmp_path, form):
     shared = source(form(tmp_path))
-    total = input_bytes(shared)
-    alone = Progress(total)
-    whole = [(document.id, document.text.strip()) for document in read(shared, alone)]
+    whole = [(document.id, document.text.strip()) for document in read(shared)]
     assert sorted(whole) == sorted(TEXTS.items())
     blocks = {}
     for worker in range(3):
-        progress = Progress(total)
-        for number, documents in read_blocks(shared, lambda n, worker=worker: n % 3 == worker, progress=progress):
+        for number, documents in read_blocks(shared, lambda n, worker=worker: n % 3 == worker):
             assert number % 3 == worker
             blocks[number] = [(document.id, document.text.strip()) for document in documents]
             assert sum(len(text.encode()) for _, text in blocks[number]) < 2 * BLOCK_BYTES
-        assert progress.read_bytes == alone.read_bytes == total
     assert sorted(blocks) == list(range(len(blocks))) and len(blocks) in (3, 4)
     assert [item for number in sorted(blocks) for item in blocks[number]] == whole
 
