@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from typing import Any
 from camembert_bio import config, files
 from camembert_bio.corpus import finishing, gathering, report, sharding, workers
 from camembert_bio.corpus.decontaminate import Index, load
-from camembert_bio.corpus.documents import input_bytes, parts_of
 from camembert_bio.corpus.existing import check_output, configuration, existing, paths
+from camembert_bio.corpus.inputs import Input, Inputs, list_inputs, refuse_changes
 from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, lay_out, layout_of
 from camembert_bio.corpus.reading import cleaner_of, forget_caches, read_lane
 from camembert_bio.corpus.recipe import Prepare
@@ -42,7 +42,7 @@ from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, lo
 from camembert_bio.corpus.unigram import train_tokenizer
 from camembert_bio.corpus.work import Job, read_table, remove_work_folder, work_folder
 from camembert_bio.corpus.workers import Workers
-from camembert_bio.errors import RunError
+from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards import manifest
 from camembert_bio.shards.format import dtype_for
 from camembert_bio.shards.manifest import TOKENIZER, TRAIN, VALIDATION, VOCABULARY, Manifest, open_corpus
@@ -75,7 +75,8 @@ def prepare(recipe: Prepare) -> Manifest:
     with workers.pool() as ranks:
         check_output(recipe)
         files.remove_stale(recipe.output)
-        build = configuration(recipe)
+        inputs = list_inputs(recipe)
+        build = configuration(recipe, inputs)
         if done := existing(recipe.output, build):
             remove_work_folder(recipe)
             logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])
@@ -83,20 +84,20 @@ def prepare(recipe: Prepare) -> Manifest:
         forget_caches()
         cleaner_of(recipe.clean)
         given = _given(recipe.tokenizer.path) if recipe.tokenizer.path else None
-        num = _num_workers(recipe)
+        num = _num_workers(recipe, inputs)
         with (
             _disk_failures(recipe),
-            work_folder(recipe, build) as job,
+            work_folder(recipe, build, inputs.stamp) as job,
             workers.workers(num, ranks, job.folder) as crew,
         ):
-            _build(job, build, given, crew)
+            _build(job, build, inputs, given, crew)
         return open_corpus(recipe.output).manifest
 
 
-def _build(job: Job, build: dict[str, Any], given: Tokenizer | None, crew: Workers) -> None:
+def _build(job: Job, build: dict[str, Any], inputs: Inputs, given: Tokenizer | None, crew: Workers) -> None:
     """Every phase, from the sources to the corpus folder."""
     clock = Clock(crew)
-    found = _texts(job, crew)
+    found = _texts(job, inputs, crew)
     check(job.recipe, tallies(job, tokenised=False))
     clock.lap("select")
     tokenizer = given or _trained(job, clock)
@@ -108,10 +109,10 @@ def _build(job: Job, build: dict[str, Any], given: Tokenizer | None, crew: Worke
         _assemble(job, build, tokenizer, crew, clock, found, folder)
 
 
-def _texts(job: Job, crew: Workers) -> dict[str, Any]:
+def _texts(job: Job, inputs: Inputs, crew: Workers) -> dict[str, Any]:
     """Every phase up to the texts that stay; what the report says of all sources."""
     recipe = job.recipe
-    crew.run("reading", read_lane, list(_lanes(job, crew.num)))
+    _read(job, inputs, crew)
     quarantined(job)
     layout = lay_out(job)
     groups = [(job, group) for group in range(layout.num_groups)]
@@ -128,22 +129,33 @@ def _texts(job: Job, crew: Workers) -> dict[str, Any]:
     if recipe.decontaminate is not None:
         index = Index(load(recipe.decontaminate.tasks), recipe.decontaminate.n)
         overlaps = index.report(found_ngrams(job))
+        refuse_changes(inputs.tasks)
         found["evaluation_sets"] = {name: vars(overlap) for name, overlap in overlaps.items()}
     crew.run("keeping", finishing.keep, groups)
     return found
 
 
-def _lanes(job: Job, num_workers: int) -> Iterator[tuple[Any, ...]]:
+def _read(job: Job, inputs: Inputs, crew: Workers) -> None:
+    """Read every source, in the files that were hashed and as they were then; later on they may change."""
+    try:
+        crew.run("reading", read_lane, list(_lanes(job, inputs.sources, crew.num)))
+    except UserError:
+        refuse_changes((*inputs.sources, *inputs.tasks))  # what happened to them explains more
+        raise
+    refuse_changes((*inputs.sources, *inputs.tasks))
+
+
+def _lanes(job: Job, sources: Sequence[Input], num_workers: int) -> Iterator[tuple[Any, ...]]:
     """Who reads what: of each source a worker a part, or where parts are fewer than workers a share of its blocks."""
-    for number, source in enumerate(job.recipe.sources):
-        parts = parts_of(source)
+    for number, source in enumerate(sources):
+        parts = source.parts()
         num_lanes = -(-num_workers // len(parts))
         for part, names in enumerate(parts):
             yield from ((job, number, part, names, lane, num_lanes) for lane in range(num_lanes))
 
 
-def _num_workers(recipe: Prepare) -> int:
-    size = sum(input_bytes(source) for source in recipe.sources)
+def _num_workers(recipe: Prepare, inputs: Inputs) -> int:
+    size = sum(source.num_bytes for source in inputs.sources)
     return recipe.num_workers or max(1, min(workers.num_cores(), size // _BYTES_A_WORKER))
 
 

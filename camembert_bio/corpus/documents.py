@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from camembert_bio import files
 from camembert_bio.corpus.readers import (
     clear,
     delimited,
@@ -25,8 +24,7 @@ from camembert_bio.corpus.readers import (
     text,
 )
 from camembert_bio.corpus.readers.blocks import BLOCK_BYTES, Blocks, Wanted
-from camembert_bio.corpus.readers.compression import SUFFIXES as COMPRESSED
-from camembert_bio.corpus.readers.names import document_id, files_of, format_of, relative_name
+from camembert_bio.corpus.readers.names import files_of, format_of
 from camembert_bio.corpus.readers.record import Block, Document, Rejected
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
@@ -35,19 +33,14 @@ __all__ = [
     "BLOCK_BYTES",
     "Document",
     "Rejected",
-    "fingerprint",
-    "input_bytes",
     "input_files",
-    "parts_of",
+    "is_in_parts",
     "read",
     "read_blocks",
 ]
 
-_PART_BYTES = 1 << 30
 _IN_PARTS = ("text", "jsonl", "csv", "tsv", "parquet", "html", "e3c", "clear")
 """Formats whose files are read one by one; of the others the files of a folder belong together."""
-_RECORDS = ("jsonl", "csv", "tsv", "parquet")
-"""Formats of which a single file's name is in no id."""
 
 Reader = Callable[[Source, list[Path], Blocks], Iterator[Block]]
 OnRejected = Callable[[Rejected], None]
@@ -79,53 +72,9 @@ def input_files(source: Source) -> list[Path]:
     return sorted(found, key=lambda file: file.name.startswith("EN")) if form == "e3c" else found
 
 
-def parts_of(source: Source) -> list[list[Path]]:
-    """The files of a source in runs that reach 1 GB on the disk: a worker that reads one opens no file of another.
-
-    A function of the input alone. Raises as `input_files` does.
-    """
-    found = input_files(source)
-    if format_of(source) not in _IN_PARTS:
-        return [found]
-    parts: list[list[Path]] = [[]]
-    size = 0
-    for file in found:
-        if size >= _PART_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(file)
-        size += file.stat().st_size
-    return parts
-
-
-def input_bytes(source: Source) -> int:
-    """The size of a source's files on the disk: what the number of workers is chosen by."""
-    return sum(file.stat().st_size for file in input_files(source))
-
-
-def fingerprint(source: Source) -> str:
-    """Hexadecimal sha256 over a source's format, and the name and content of its file or of each file of its folder.
-
-    Where the file or the folder stands, and the folder's own name, do not count; nor, where records have ids or
-    numbers of their own, a single file's, nor, for plain text, a file's suffix.
-    """
-    form = format_of(source)
-    name = _counted_name if source.path.is_file() else document_id if form == "text" else relative_name
-    digest = hashlib.sha256(f"{form}\n".encode())
-    for file in input_files(source):
-        shown = name(file, source) if file.is_relative_to(source.path) else file.name
-        digest.update(f"{files.sha256_file(file)} {shown}\n".encode())
-    return digest.hexdigest()
-
-
-def _counted_name(file: Path, source: Source) -> str:
-    """What a single file's name says of its documents: the id, where it gives one, and the compression."""
-    suffix = file.suffix.lower()
-    compression = suffix if suffix in COMPRESSED else ""
-    form = format_of(source)
-    if form in _RECORDS:
-        return compression
-    return document_id(file, source) + compression if form == "text" else relative_name(file, source)
+def is_in_parts(source: Source) -> bool:
+    """Whether some of a source's files can be read without the others."""
+    return format_of(source) in _IN_PARTS
 
 
 def read(

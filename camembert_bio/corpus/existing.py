@@ -12,8 +12,8 @@ from typing import Any
 
 from camembert_bio import config, files
 from camembert_bio.corpus.decontaminate import task_sources
-from camembert_bio.corpus.documents import fingerprint
 from camembert_bio.corpus.hook import hook_fingerprint
+from camembert_bio.corpus.inputs import Input, Inputs
 from camembert_bio.corpus.recipe import Prepare, Source
 from camembert_bio.corpus.tokenize import tokenizer_fingerprint
 from camembert_bio.corpus.work import check_work_folder
@@ -25,23 +25,23 @@ logger = logging.getLogger(__name__)
 _NOT_THE_RESULT = ("output", "num_workers")
 
 
-def configuration(recipe: Prepare) -> dict[str, Any]:
+def configuration(recipe: Prepare, inputs: Inputs) -> dict[str, Any]:
     """What the corpus is a function of: the recipe without its paths, and the hash of each input (`build` in the
     manifest).
 
-    Raises `UserError` with every source that has no files.
+    Raises `UserError` with every source that cannot be read.
     """
-    inputs = _fingerprints(recipe.sources)
+    hashes = _fingerprints(inputs.sources)
     plain = {key: value for key, value in config.to_dict(recipe).items() if key not in _NOT_THE_RESULT}
     for part in (*plain["sources"], plain["tokenizer"]):
         del part["path"]
     if recipe.decontaminate is not None:
-        plain["decontaminate"]["tasks"] = _fingerprints(task_sources(recipe.decontaminate.tasks))
+        plain["decontaminate"]["tasks"] = _fingerprints(inputs.tasks)
     if recipe.clean.hook is not None:
         plain["clean"]["hook"] = hook_fingerprint(recipe.clean.hook)
     given = tokenizer_fingerprint(recipe.tokenizer.path) if recipe.tokenizer.path else None
     # Through JSON, so that it equals what a manifest's file gives back.
-    built: dict[str, Any] = json.loads(json.dumps({"recipe": plain, "inputs": inputs, "given_tokenizer": given}))
+    built: dict[str, Any] = json.loads(json.dumps({"recipe": plain, "inputs": hashes, "given_tokenizer": given}))
     return built
 
 
@@ -86,7 +86,8 @@ def _check_place(recipe: Prepare) -> None:
     inside = Path(os.path.realpath(recipe.output))
     read = [(f"source {source.name!r}", source.path) for source in recipe.sources]
     if recipe.decontaminate is not None:
-        read += [(f"evaluation set {name!r}", path) for name, path in recipe.decontaminate.tasks.items()]
+        tasks = task_sources(recipe.decontaminate.tasks)
+        read += [(f"evaluation set {task.name!r}", task.path) for task in tasks]
     for name, path in read:
         if path.is_dir() and inside.is_relative_to(os.path.realpath(path)):
             raise UserError(f"output {recipe.output} lies in the folder of {name} ({path}); give one outside of it")
@@ -128,27 +129,24 @@ def existing(output: Path, build: dict[str, Any]) -> Manifest | None:
     return corpus.manifest
 
 
-def _fingerprints(sources: Iterable[Source]) -> dict[str, str]:
+def _fingerprints(inputs: Iterable[Input]) -> dict[str, str]:
     """The hash of each source's input, by name."""
     found, mistakes = {}, Mistakes()
-    for source in sources:
+    for one in inputs:
+        _warn_of_links(one.source)
         with mistakes.noted():
-            found[source.name] = _fingerprint(source)
+            found[one.source.name] = one.fingerprint
     mistakes.raise_any("the sources cannot be read:")
     return found
 
 
-def _fingerprint(source: Source) -> str:
+def _warn_of_links(source: Source) -> None:
     if num_links := len(files.linked_folders(source.path)):
         logger.warning(
             "source %r: %d folders below %s are links and are not read; give them as sources of their own, or move "
             "them there",
             *(source.name, num_links, source.path),
         )
-    try:
-        return fingerprint(source)
-    except OSError as error:
-        raise UserError(f"source {source.name!r}: {error.filename} cannot be read ({error.strerror})") from None
 
 
 def _differences(there: Any, here: Any, name: str = "") -> list[str]:

@@ -32,6 +32,7 @@ import pyarrow as pa
 import xxhash
 
 from camembert_bio import config, files
+from camembert_bio.corpus.readers.record import SourceLostError
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.errors import RunError, UserError
 
@@ -82,11 +83,11 @@ def blocks(job: Job, phase: str) -> list[Block]:
 
 
 @contextmanager
-def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
-    """The work folder of a build, locked; that of another build is emptied first.
+def work_folder(recipe: Prepare, build: dict[str, Any], stamp: str) -> Iterator[Job]:
+    """The work folder of a build, locked; that of another build, or of inputs of another `stamp`, is emptied first.
 
     It goes when the block ends well, and when it ends with a `UserError`: another request is another build. It
-    stays after anything else. Raises `UserError` when another process works in it.
+    stays after anything else, a `SourceLostError` too. Raises `UserError` when another process works in it.
     """
     folder = _folder(recipe)
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +96,7 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{folder} is in use: another prepare builds {recipe.output}; wait for it") from None
-        digest = files.sha256_json({"code": _code(), "build": build})
+        digest = files.sha256_json({"code": _code(), "build": build, "inputs": stamp})
         record = folder / _BUILD
         if _recorded(record) != digest:
             for path in folder.iterdir():
@@ -108,6 +109,8 @@ def work_folder(recipe: Prepare, build: dict[str, Any]) -> Iterator[Job]:
             (folder / phase).mkdir(exist_ok=True)
         try:
             yield Job(recipe, folder, digest)
+        except SourceLostError:
+            raise
         except UserError:
             shutil.rmtree(folder)
             raise

@@ -5,7 +5,7 @@ import traceback
 import pytest
 import zstandard
 
-from camembert_bio.corpus.documents import Rejected, fingerprint, read
+from camembert_bio.corpus.documents import Rejected, read
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
@@ -226,39 +226,3 @@ def test_a_folder_of_two_formats_needs_to_be_told(tmp_path):
 def test_a_format_is_told_for_a_file_of_any_name(tmp_path):
     (tmp_path / "a.dump").write_bytes(RECORDS)
     assert len(list(read(source(tmp_path / "a.dump", format="jsonl")))) == 2
-
-
-def test_a_fingerprint_follows_names_and_content_of_every_file(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "1.jsonl").write_bytes(RECORDS)
-    before = fingerprint(source(tmp_path / "a"))
-    assert before == fingerprint(source(tmp_path / "b"))
-    (tmp_path / "b/1.jsonl").rename(tmp_path / "b/2.jsonl")
-    assert before != fingerprint(source(tmp_path / "b"))
-    (tmp_path / "a/1.jsonl").write_bytes(RECORDS + b"\n")
-    assert before != fingerprint(source(tmp_path / "a"))
-
-
-def test_a_single_file_under_another_format_or_with_another_id_is_another_input(tmp_path):
-    def of(name, **changes):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(RECORDS)
-        return fingerprint(source(tmp_path / name, **changes))
-
-    assert of("one.txt") == of("elsewhere/one.txt") == of("one.TXT")
-    assert of("one.jsonl") == of("elsewhere/other.ndjson") == of("a.dump", format="jsonl")
-    assert of("p.csv") == of("q.csv")
-    names = ("one.txt", "two.txt", "one.jsonl", "one.csv", "one.tsv", "one.html", "two.html", "one.jsonl.gz")
-    found = [of(name) for name in names]
-    found += [of("one.tsv", format="clear"), of("one.txt", format="clear"), of("one.xml", format="e3c")]
-    assert len(set(found)) == len(found)
-
-
-def test_a_folder_read_in_another_format_is_another_input(tmp_path):
-    (tmp_path / "a.txt").write_bytes(RECORDS)
-    assert fingerprint(source(tmp_path, format="text")) != fingerprint(source(tmp_path, format="clear"))
-    (tmp_path / "a.txt").rename(tmp_path / "a.html.txt")
-    before = fingerprint(source(tmp_path))  # the id is a.html
-    (tmp_path / "a.html.txt").rename(tmp_path / "a.html")
-    assert fingerprint(source(tmp_path)) != before

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from camembert_bio.corpus.readers.blocks import Blocks
 from camembert_bio.corpus.readers.names import document_id
-from camembert_bio.corpus.readers.record import BadDocumentError, Block, Document, Item, licence_of
+from camembert_bio.corpus.readers.record import BadDocumentError, Block, Document, Item, licence_of, lost
 from camembert_bio.corpus.readers.streams import whole
 from camembert_bio.corpus.recipe import Source
-from camembert_bio.errors import UserError
 
 
 class Part(NamedTuple):
@@ -60,6 +59,4 @@ def _size(file: Path, source: Source) -> int:
     try:
         return file.stat().st_size
     except OSError as error:
-        raise UserError(
-            f"source {source.name!r}: {file} cannot be read ({error.strerror}); check that it is there and readable"
-        ) from None
+        raise lost(source, file, error) from None

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from camembert_bio.corpus.readers import columns
 from camembert_bio.corpus.readers.blocks import BLOCK_BYTES, Blocks
 from camembert_bio.corpus.readers.names import numbered_id
-from camembert_bio.corpus.readers.record import Block
+from camembert_bio.corpus.readers.record import Block, lost
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
@@ -86,5 +86,8 @@ def _opened(file: Path, source: Source) -> Iterator[pq.ParquetFile]:
             f"{file} is not readable parquet ({type(error).__name__}): it is damaged or cut short; fetch it again"
         ) from None
     except OSError as error:
-        reason = error.strerror or "damaged or cut short"
-        raise UserError(f"source {source.name!r}: {file} cannot be read ({reason}); check the file") from None
+        if error.errno is not None:
+            raise lost(source, file, error) from None
+        raise UserError(
+            f"source {source.name!r}: {file} cannot be read (damaged or cut short); check the file"
+        ) from None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from camembert_bio.corpus.recipe import Source
+from camembert_bio.errors import UserError
 
 MAX_LICENCE = 100
 """Characters: the report shows a licence, so it must not be a text."""
@@ -36,6 +38,17 @@ class Rejected:
     """The fact, the value and the remedy: `where` and `reason` are one sentence."""
     kind: str
     """The fact in few words, to count by: `not UTF-8`."""
+
+
+class SourceLostError(UserError):
+    """A source that cannot be read now, and may be later: what was read of it before stays good."""
+
+
+def lost(source: Source, file: Path, error: OSError) -> SourceLostError:
+    """What a file is told with that the system does not give."""
+    return SourceLostError(
+        f"source {source.name!r}: {file} cannot be read ({error.strerror}); check that it is there and readable"
+    )
 
 
 class BadDocumentError(Exception):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from camembert_bio.corpus.readers.compression import ERRORS, MAX_WINDOW, Counted, decompressed
-from camembert_bio.corpus.readers.record import too_long
+from camembert_bio.corpus.readers.record import lost, too_long
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
@@ -33,9 +33,7 @@ def opened(path: Path, source: Source) -> Iterator[IO[bytes]]:
             "fetch it again or compress it anew"
         ) from error
     except OSError as error:
-        raise UserError(
-            f"source {source.name!r}: {path} cannot be read ({error.strerror}); check that it is there and readable"
-        ) from None
+        raise lost(source, path, error) from None
 
 
 def whole(path: Path, source: Source) -> bytes:

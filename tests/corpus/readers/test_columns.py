@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from camembert_bio.corpus.documents import fingerprint, input_bytes, read
+from camembert_bio.corpus.documents import read
+from camembert_bio.corpus.inputs import list_input
 from camembert_bio.errors import UserError
 
 from .conftest import read_all, source, texts
@@ -94,9 +95,9 @@ def test_a_saved_dataset_is_known_by_its_content(tmp_path):
     for name in ("a", "b"):
         datasets.Dataset.from_dict(COLUMNS).save_to_disk(tmp_path / name)
     datasets.Dataset.from_dict({"id": ["1"], "text": ["x"]}).save_to_disk(tmp_path / "c")
-    a, b, c = (fingerprint(source(tmp_path / name)) for name in "abc")
+    a, b, c = (list_input(source(tmp_path / name)).fingerprint for name in "abc")
     assert re.fullmatch("[0-9a-f]{64}", a) and a == b != c
-    assert input_bytes(source(tmp_path / "a")) > 0
+    assert list_input(source(tmp_path / "a")).num_bytes > 0
 
 
 def test_a_saved_dataset_that_is_damaged(tmp_path):
