@@ -191,7 +191,9 @@ def test_a_bad_document_is_given_to_the_caller_and_reading_goes_on(tmp_path):
     assert [document.id for document in read(source(path), rejected=rejected.append)] == ["1", "4"]
     assert rejected == [
         Rejected(f"{path} line 2", "is not valid JSON at column 2; mend or remove the line", "not JSON"),
-        Rejected(f"{path} line 3", "has no text in field 'text'; set text_field to the field that holds it", "no text"),
+        Rejected(
+            f"{path} line 3", "has no text in field 'text'; set text_field to the field that holds it", "no text", "3"
+        ),
     ]
 
 

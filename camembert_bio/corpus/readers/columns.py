@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from camembert_bio.corpus.readers.record import BadDocumentError, Item, document, too_long
+from camembert_bio.corpus.readers.record import BadDocumentError, Item, document, id_of, too_long
 from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
@@ -16,7 +16,7 @@ BATCH_ROWS = 64
 
 
 def needed(schema: pa.Schema, source: Source, where: str) -> list[str]:
-    """The columns to read; `UserError` when the text's or the id's is missing or of another type."""
+    """The columns to read, the id's first; `UserError` when the text's or the id's is missing or of another type."""
     for field, name in (("text_field", source.text_field), ("id_field", source.id_field)):
         if name is not None and not any(entry.name == name and _fits(entry.type, field) for entry in schema):
             remedy = "" if field == "text_field" else ", or to null to use row numbers"
@@ -29,7 +29,7 @@ def needed(schema: pa.Schema, source: Source, where: str) -> list[str]:
                 f"source {source.name!r}: {where} has {schema.names.count(name)} columns {name!r}; write it again with "
                 f"one, or set {field} to another"
             )
-    names = [source.text_field, source.id_field, "licence" if schema.names.count("licence") == 1 else None]
+    names = [source.id_field, source.text_field, "licence" if schema.names.count("licence") == 1 else None]
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
@@ -37,8 +37,10 @@ def items(batch: Any, names: list[str], source: Source, places: list[tuple[str, 
     """The records of a batch; `places` holds where each stands, and its id if it has none of its own."""
     columns = [batch.column(name) for name in names]
     for row, (where, fallback_id) in enumerate(places):
+        record: dict[str, Any] = {}
         try:
-            record = {name: _value(column[row]) for name, column in zip(names, columns, strict=True)}
+            for name, column in zip(names, columns, strict=True):
+                record[name] = _value(column[row])
             found = document(record, source, fallback_id)
             if len(found.text) * 4 > source.max_document_bytes:
                 size = len(found.text.encode(errors="replace"))
@@ -46,7 +48,7 @@ def items(batch: Any, names: list[str], source: Source, places: list[tuple[str, 
                     raise too_long(size, source)
             yield where, found
         except BadDocumentError as error:
-            yield where, error.rejected(where)
+            yield where, error.rejected(where, id_of(record, source, fallback_id))
 
 
 def _value(scalar: Any) -> Any:

@@ -14,9 +14,10 @@ from camembert_bio.corpus.readers.record import (
     BadDocumentError,
     Block,
     Document,
+    Rejected,
     document,
+    id_of,
     is_text,
-    refuse_nul,
     too_long,
 )
 from camembert_bio.corpus.readers.streams import opened
@@ -49,8 +50,8 @@ def _read(source: Source, files: list[Path], blocks: Blocks, delimiter: str | No
                 try:
                     row = next(rows)
                     if row and blocks.is_wanted:
-                        found = _document(row, columns.names, source, numbered_id(first, file, source))
-                        blocks.items.append((where, found))
+                        fallback_id = numbered_id(first, file, source)
+                        blocks.items.append((where, _read_row(row, columns.names, source, fallback_id, where)))
                 except StopIteration:
                     break
                 except csv.Error:
@@ -167,14 +168,17 @@ def _columns(lines: _Lines, file: Path, source: Source, delimiter: str | None) -
     return _Columns(names, delimiter or ",")
 
 
-def _document(row: list[str], names: list[str], source: Source, fallback_id: int | str) -> Document:
-    if len(row) != len(names):
-        raise BadDocumentError(
-            "broken row",
-            f"has {len(row)} fields, and line 1 names {len(names)}; quote fields that hold the separator or a line end",
-        )
-    found = document(dict(zip(names, row, strict=True)), source, fallback_id)
-    if found.text and not is_text(found.text):
-        raise BadDocumentError("not UTF-8", "is not UTF-8; convert the file to UTF-8")
-    refuse_nul(found.text)
-    return found
+def _read_row(
+    row: list[str], names: list[str], source: Source, fallback_id: int | str, where: str
+) -> Document | Rejected:
+    record = dict(zip(names, row, strict=True)) if len(row) == len(names) else {}
+    try:
+        if not record:
+            reason = f"has {len(row)} fields, and line 1 names {len(names)}; "
+            raise BadDocumentError("broken row", f"{reason}quote fields that hold the separator or a line end")
+        found = document(record, source, fallback_id)
+        if found.text and not is_text(found.text):
+            raise BadDocumentError("not UTF-8", "is not UTF-8; convert the file to UTF-8")
+        return found
+    except BadDocumentError as error:
+        return error.rejected(where, id_of(record, source, fallback_id))

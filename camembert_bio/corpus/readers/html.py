@@ -59,7 +59,7 @@ def text_of(page: bytes) -> str:
     """
     target = _Lines()
     parser = etree.HTMLParser(target=target, recover=True)
-    parser.feed(refuse_nul(_decode(page)))
+    parser.feed(refuse_nul(_decode(page)))  # before the parser, which ends at the first
     try:
         lines: list[str] = parser.close()
     except etree.XMLSyntaxError:  # nothing at all was there

@@ -9,7 +9,7 @@ from typing import Any
 
 from camembert_bio.corpus.readers.blocks import Blocks
 from camembert_bio.corpus.readers.names import numbered_id
-from camembert_bio.corpus.readers.record import BOM, BadDocumentError, Block, Item, decode, document, too_long
+from camembert_bio.corpus.readers.record import BOM, BadDocumentError, Block, Item, decode, document, id_of, too_long
 from camembert_bio.corpus.readers.streams import opened, segment
 from camembert_bio.corpus.recipe import Source
 
@@ -51,11 +51,12 @@ def _items(data: bytes, number: int, file: Path, source: Source) -> Iterator[Ite
     for position, line in enumerate(data.split(b"\n"), number):
         if not line or line.isspace():
             continue
-        where = f"{file} line {position}"
+        where, record = f"{file} line {position}", {}
+        fallback_id = numbered_id(position, file, source)
         try:
             if len(line) > source.max_document_bytes:
                 raise too_long(len(line), source)
             record = json_object(line.removeprefix(BOM) if position == 1 else line)
-            yield where, document(record, source, numbered_id(position, file, source))
+            yield where, document(record, source, fallback_id)
         except BadDocumentError as error:
-            yield where, error.rejected(where)
+            yield where, error.rejected(where, id_of(record, source, fallback_id))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from camembert_bio.corpus.readers.blocks import Blocks
 from camembert_bio.corpus.readers.names import document_id
-from camembert_bio.corpus.readers.record import BadDocumentError, Block, Document, Item, licence_of, lost
+from camembert_bio.corpus.readers.record import BadDocumentError, Block, Item, lost, made
 from camembert_bio.corpus.readers.streams import whole
 from camembert_bio.corpus.recipe import Source
 
@@ -48,10 +48,9 @@ def _items(file: Path, source: Source, opened: Opener, parse: Parse) -> list[Ite
     found: list[Item] = []
     try:
         for part in parse(file, opened):
-            licence = licence_of(part.licence, source)
-            found.append((str(file), Document(name + part.suffix, source.name, part.text, licence)))
+            found.append((str(file), made(name + part.suffix, part.text, part.licence, source)))
     except BadDocumentError as error:
-        return [(str(file), error.rejected(str(file)))]
+        return [(str(file), error.rejected(str(file), name))]
     return found
 
 

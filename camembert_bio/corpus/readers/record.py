@@ -13,6 +13,9 @@ from camembert_bio.errors import UserError
 MAX_LICENCE = 100
 """Characters: the report shows a licence, so it must not be a text."""
 
+MAX_ID = 100
+"""Characters of an id that the quarantine shows: a longer one may be a text."""
+
 BOM = b"\xef\xbb\xbf"
 
 
@@ -30,7 +33,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Rejected:
-    """One document that cannot be read; the rest of its source can. Holds no text and no id."""
+    """One document that cannot be read; the rest of its source can. Holds no text."""
 
     where: str
     """File, and line, row or split where it has them."""
@@ -38,6 +41,8 @@ class Rejected:
     """The fact, the value and the remedy: `where` and `reason` are one sentence."""
     kind: str
     """The fact in few words, to count by: `not UTF-8`."""
+    id: str | None = None
+    """`shown_id` of the document, where one could be read."""
 
 
 class SourceLostError(UserError):
@@ -61,9 +66,10 @@ class BadDocumentError(Exception):
         self.line = line
         """From 1, where the reader was given a whole file."""
 
-    def rejected(self, where: str) -> Rejected:
-        """With its place."""
-        return Rejected(where if self.line is None else f"{where} line {self.line}", self.reason, self.kind)
+    def rejected(self, where: str, doc_id: str | None = None) -> Rejected:
+        """With its place, and its id where one could be read."""
+        place = where if self.line is None else f"{where} line {self.line}"
+        return Rejected(place, self.reason, self.kind, None if doc_id is None else shown_id(doc_id))
 
 
 Item = tuple[str, Document | Rejected]
@@ -114,14 +120,32 @@ def document(record: Mapping[str, Any], source: Source, fallback_id: int | str) 
         raise BadDocumentError(
             "no text", f"has no text in field {source.text_field!r}; set text_field to the field that holds it"
         )
-    doc_id = fallback_id if source.id_field is None else record.get(source.id_field)
-    if isinstance(doc_id, bool) or not isinstance(doc_id, (str, int)) or not is_text(str(doc_id)):
+    doc_id = id_of(record, source, fallback_id)
+    if doc_id is None:
         raise BadDocumentError(
             "no id",
             f"has no id in field {source.id_field!r}; set id_field to the field that holds it, "
             "or to null to use line numbers",
         )
-    return Document(str(doc_id), source.name, text, licence_of(record.get("licence"), source))
+    return made(doc_id, text, record.get("licence"), source)
+
+
+def made(doc_id: str, text: str, own_licence: Any, source: Source) -> Document:
+    """The document of every reader. Raises `BadDocumentError` as `refuse_nul` and `licence_of` do."""
+    return Document(doc_id, source.name, refuse_nul(text), licence_of(own_licence, source))
+
+
+def id_of(record: Mapping[str, Any], source: Source, fallback_id: int | str) -> str | None:
+    """The id of a record, `fallback_id` where `id_field` is null; None where it has none that can be used."""
+    doc_id = fallback_id if source.id_field is None else record.get(source.id_field)
+    if isinstance(doc_id, bool) or not isinstance(doc_id, (str, int)) or not is_text(str(doc_id)):
+        return None
+    return str(doc_id)
+
+
+def shown_id(doc_id: str) -> str | None:
+    """An id as the quarantine shows it: None where it may be a text, for `id_field` may name the wrong field."""
+    return doc_id if len(doc_id) <= MAX_ID and len(doc_id.splitlines()) == 1 else None
 
 
 def licence_of(own: Any, source: Source) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from camembert_bio.corpus.readers.one_file import Opener, Part
-from camembert_bio.corpus.readers.record import BOM, decode, refuse_nul
+from camembert_bio.corpus.readers.record import BOM, decode
 
 
 def plain(data: bytes) -> str:
-    """The text of a whole file; `BadDocumentError` when it is not UTF-8, or has NUL bytes."""
-    return refuse_nul(decode(data.removeprefix(BOM), whole_file=True))
+    """The text of a whole file; `BadDocumentError` when it is not UTF-8."""
+    return decode(data.removeprefix(BOM), whole_file=True)
 
 
 def parse(file: Path, opened: Opener) -> list[Part]:
