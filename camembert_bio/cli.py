@@ -22,6 +22,7 @@ from camembert_bio.errors import (
     EXIT_USER_MISTAKE,
     DoNotRequeueError,
     RunError,
+    Terminated,
     UserError,
 )
 from camembert_bio.verbs import corpora, looking, scoring, training
@@ -51,8 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     # So that what is being written is removed; pretrain has its own handlers.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_run(options))
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated(128 + signal.SIGTERM)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

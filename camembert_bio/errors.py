@@ -29,6 +29,10 @@ class DoNotRequeueError(RunError):
     """A failure that would repeat at every restart (diverged, no checkpoint verifies): exit code 86."""
 
 
+class Terminated(SystemExit):
+    """SIGTERM: told apart from a `sys.exit` in a user's own function."""
+
+
 def raise_all(heading: str, mistakes: Sequence[str]) -> None:
     """Raise one `UserError` that lists every mistake, or nothing when there is none."""
     if mistakes:

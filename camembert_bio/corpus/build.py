@@ -37,7 +37,7 @@ from camembert_bio.corpus.selection import (
     select,
     selected,
 )
-from camembert_bio.corpus.tallies import check, quarantined, tallies
+from camembert_bio.corpus.tallies import check, check_readable, quarantine, tallies
 from camembert_bio.corpus.tokenize import Tokenizer, agree_with_transformers, load_tokenizer
 from camembert_bio.corpus.unigram import train_tokenizer
 from camembert_bio.corpus.work import Job, read_table, remove_work_folder, work_folder
@@ -113,7 +113,7 @@ def _texts(job: Job, inputs: Inputs, crew: Workers) -> dict[str, Any]:
     """Every phase up to the texts that stay; what the report says of all sources."""
     recipe = job.recipe
     _read(job, inputs, crew)
-    quarantined(job)
+    check_readable(job)
     layout = lay_out(job)
     groups = [(job, group) for group in range(layout.num_groups)]
     crew.run("gathering", gathering.gather, groups)
@@ -231,10 +231,8 @@ def _report(
     found: dict[str, Any],
     folder: Path,
 ) -> None:
-    """Write the reports, and which documents could not be read."""
-    if rejected := quarantined(job):
-        lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in rejected)
-        files.write_atomic(folder / QUARANTINE, "".join(lines))
+    """Write the reports, and which documents are in quarantine."""
+    _write_quarantine(job, folder / QUARANTINE)
     given, vocabulary = job.recipe.tokenizer.path, tokenizer.vocabulary
     origin = str(given) if given else "trained on this corpus"
     about = {"kind": vocabulary.kind, "vocab_size": len(vocabulary), "origin": origin, **found["tokenizer"]}
@@ -244,6 +242,15 @@ def _report(
             counted[job.recipe.sources[one.cut.source].name].fill(one.num_windows, one.num_positions)
     _add_worker_seconds(job, crew, clock)
     report.write(folder, counted, clock, {**found, "tokenizer": about})
+
+
+def _write_quarantine(job: Job, path: Path) -> None:
+    """One JSON line for each document in quarantine; no file without any."""
+    with open(path, "w", encoding="utf-8") as file:
+        for line in quarantine(job):
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    if not path.stat().st_size:
+        path.unlink()
 
 
 def _add_worker_seconds(job: Job, crew: Workers, clock: Clock) -> None:

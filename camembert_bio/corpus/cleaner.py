@@ -18,8 +18,11 @@ from camembert_bio.corpus.leaflets import split_sections
 from camembert_bio.corpus.mojibake import repair
 from camembert_bio.corpus.pages import remove_running_lines
 from camembert_bio.corpus.recipe import Clean
+from camembert_bio.errors import Terminated
 
 TOO_SHORT = "too short"
+HOOK = "hook"
+"""Begins the reason of a document on which the hook failed."""
 LOST = "lost characters"
 """Documents with U+FFFD, which another program wrote in place of what it could not read."""
 
@@ -34,6 +37,11 @@ class Cleaned:
     """Why it is dropped: `too short`, `language en`, `hook raised KeyError`; None when it stays."""
     counts: Counter[str] = field(default_factory=Counter)
     """1 for each step that changed the document: sums over documents, and over workers, count documents."""
+
+    @property
+    def hook_failed(self) -> bool:
+        """Whether it is dropped because the hook raised, or gave no text."""
+        return self.dropped is not None and self.dropped.startswith(HOOK)
 
 
 class Cleaner:
@@ -51,10 +59,12 @@ class Cleaner:
         if self._hook is not None:
             try:
                 replaced = self._hook(text)
-            except Exception as error:  # noqa: BLE001 (its message may quote the document)
-                return Cleaned("", f"hook raised {type(error).__name__}", counts)
+            except Terminated:
+                raise
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (its message may quote the document)
+                return Cleaned("", f"{HOOK} raised {type(error).__name__}", counts)
             if not isinstance(replaced, str):
-                return Cleaned("", f"hook returned {type(replaced).__name__}", counts)
+                return Cleaned("", f"{HOOK} returned {type(replaced).__name__}", counts)
             counts["hook"] = int(replaced != text)
             text = replaced
         text = _cleaned(text, counts)

@@ -27,7 +27,7 @@ def load_hook(name: str) -> Hook:
         sys.path.append(str(Path.cwd()))  # last, so that a file there never replaces an installed module
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise UserError(
                 f"hook {name!r}: there is no module {error.name!r} in {Path.cwd()} or on the path; "

@@ -10,6 +10,7 @@ import functools
 import json
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from camembert_bio.corpus.decontaminate import Index
 from camembert_bio.corpus.dedup import digest
 from camembert_bio.corpus.documents import Document, Rejected, read_blocks
 from camembert_bio.corpus.layout import READ
+from camembert_bio.corpus.readers.record import shown_id
 from camembert_bio.corpus.recipe import Decontaminate
 from camembert_bio.corpus.work import Block, Job, write_arrays, write_counts, write_table
 from camembert_bio.corpus.workers import STOP
@@ -58,7 +60,7 @@ def read_lane(job: Job, source: int, part: int, paths: list[Path], lane: int, nu
         seconds = Counter({"read": time.process_time() - began})
         block = Block(source, part, number)
         counts = _process(job, block, documents, seconds)
-        counts["rejected"] = [{"where": bad.where, "reason": bad.reason} for bad in rejected]
+        counts["rejected"] = [asdict(bad) for bad in rejected]
         counts["num_read"] = len(documents) + len(rejected)
         counts["seconds"] = seconds
         write_counts(job.path(READ, block, ".json"), counts)
@@ -72,6 +74,7 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
     """Clean and hash one block and write its files; its counts."""
     clean = cleaner_of(job.recipe.clean)
     dropped: Counter[str] = Counter()
+    failed: list[dict[str, str | None]] = []
     changed: Counter[str] = Counter()
     kept, texts = [], []
     with _timed(seconds, "clean"):
@@ -80,6 +83,8 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
             changed += cleaned.counts
             if cleaned.dropped:
                 dropped[cleaned.dropped] += 1
+                if cleaned.hook_failed:
+                    failed.append({"id": shown_id(document.id), "where": None, "reason": cleaned.dropped})
             else:
                 kept.append(document)
                 texts.append(cleaned.text)
@@ -101,7 +106,8 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
     num_rows = {"documents": len(texts)} | {
         kind: arrays[kind].size if kind in arrays else 0 for kind in ("sentences", "bands")
     }
-    return {"num_documents": len(texts), "num_rows": num_rows, "dropped": dropped, "changed": changed}
+    counts = {"num_documents": len(texts), "num_rows": num_rows, "dropped": dropped, "changed": changed}
+    return {**counts, "hook_failed": failed}
 
 
 def _hashes(job: Job, texts: list[str], seconds: Counter[str]) -> dict[str, Any]:

@@ -96,7 +96,8 @@ class Clean:
     what fewer documents share is repeated text, of which `deduplicate.sentences` keeps the first."""
     hook: Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$")] | None = None
     """`module:function`, called with each document's text before any cleaning, giving its text back: where a
-    pseudonymiser goes. The module is on the path or in the working directory. What it raises drops the document."""
+    pseudonymiser goes. The module is on the path or in the working directory. A document on
+    which it fails is left out, and named in `quarantine.jsonl`."""
 
 
 @config.strict_fields
@@ -150,7 +151,7 @@ class Prepare:
     """Evaluation sets to look for in the corpus; null: none."""
     max_rejected: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of a source's documents that may be unreadable (not UTF-8, broken JSON, too long, ...): they go to
-    `quarantine.jsonl`, by place and reason. 0: the first one stops the build."""
+    `quarantine.jsonl`, by id, place and reason. 0: the first one stops the build."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Share of the documents held out, chosen by the hash of the text: a document keeps its side when others
     are added. 0 holds none out."""

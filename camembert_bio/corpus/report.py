@@ -45,7 +45,8 @@ class Tally:
     languages: tuple[str, ...] | None = None
     """Those that were kept; None: not looked at."""
     num_read: int = 0
-    num_unreadable: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)
+    """Documents that could not be read, by kind."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Documents that the cleaning dropped, by reason."""
     num_duplicates: int = 0
@@ -85,7 +86,7 @@ class Tally:
     def removed(self) -> list[tuple[str, int]]:
         """Documents that went, by stage and in the stages' order; with those kept they are those read."""
         return [
-            ("unreadable", self.num_unreadable),
+            ("unreadable", self.unreadable.total()),
             *sorted(self.dropped.items(), key=lambda item: (-item[1], item[0])),
             ("duplicates", self.num_duplicates),
             ("near-duplicates", self.num_near),
@@ -109,6 +110,7 @@ class Tally:
             "documents_read": self.num_read,
             "removed": self.removed(),
             "dropped": self.dropped_documents(),
+            "unreadable": dict(sorted(self.unreadable.items())),
             "duplicates": self.num_duplicates,
             "near_duplicates": self.num_near,
             "duplicates_of_earlier_sources": self.num_duplicates_across,

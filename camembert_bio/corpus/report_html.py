@@ -101,6 +101,9 @@ def _source(name: str, source: dict[str, Any]) -> Iterator[str]:
             f"{source['duplicates']:,} duplicates and for {source['near_duplicates_of_earlier_sources']:,} of the "
             f"{source['near_duplicates']:,} near-duplicates.</p>"
         )
+    if unreadable := source["unreadable"]:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in unreadable.items())
+        yield f"<p>Documents that cannot be read, by what they are: {escape(kinds)}; quarantine.jsonl names them.</p>"
     words, left_out = source["words"], source["words_left_out"]
     if found := source["boilerplate"]:
         before = words + left_out + found["words"]

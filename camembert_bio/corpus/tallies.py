@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from camembert_bio import config
+from camembert_bio.corpus.cleaner import HOOK
 from camembert_bio.corpus.layout import KEPT_TEXTS, READ, TOKENS, layout_of
 from camembert_bio.corpus.recipe import Prepare
 from camembert_bio.corpus.report import Tally
 from camembert_bio.corpus.selection import CONTAMINATED, DUPLICATE, NEAR, learnt, selected
-from camembert_bio.corpus.work import Job, blocks
+from camembert_bio.corpus.work import Block, Job, blocks
 from camembert_bio.errors import UserError, raise_all
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
+
+logger = logging.getLogger(__name__)
 
 
 def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
@@ -31,7 +37,7 @@ def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
         tally.num_read += read["num_read"]
         tally.dropped.update(read["dropped"])
         tally.changed.update(read["changed"])
-        tally.num_unreadable += len(read["rejected"])
+        tally.unreadable.update(bad["kind"] for bad in read["rejected"])
         tally.num_contaminated += kept["fates"][CONTAMINATED]
         tally.num_duplicates += kept["fates"][DUPLICATE]
         tally.num_near += kept["fates"][NEAR]
@@ -49,35 +55,61 @@ def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
     return {source.name: tally for source, tally in zip(job.recipe.sources, found, strict=True)}
 
 
-def quarantined(job: Job) -> list[dict[str, Any]]:
-    """The documents that could not be read: source, place and reason.
+def check_readable(job: Job) -> None:
+    """Raise `UserError` when a source holds no document, or more than the recipe's share of it cannot be read.
 
-    Raises `UserError` when they are more than the recipe's share of a source.
+    Warns, by source, of documents on which the hook failed.
     """
-    found = blocks(job, READ)
-    lines: list[dict[str, Any]] = []
+    num_read: Counter[int] = Counter()
+    rejected: Counter[int] = Counter()
+    failed: Counter[int] = Counter()
+    first: dict[int, dict[str, Any]] = {}
+    for block, counts in _read_counts(job):
+        num_read[block.source] += counts["num_read"]
+        rejected[block.source] += len(counts["rejected"])
+        failed[block.source] += len(counts["hook_failed"])
+        for bad in counts["rejected"][:1]:
+            first.setdefault(block.source, bad)
     mistakes = []
     for number, source in enumerate(job.recipe.sources):
-        counts = [config.read_json(job.path(READ, block, ".json")) for block in found if block.source == number]
-        mine = [{"source": source.name, **bad} for one in counts for bad in one["rejected"]]
-        num_read = sum(one["num_read"] for one in counts)
-        if not num_read:
+        if not num_read[number]:
             mistakes.append(f"source {source.name!r}: {source.path} holds no document; check the path")
-        elif len(mine) > job.recipe.max_rejected * num_read:
+        elif rejected[number] > job.recipe.max_rejected * num_read[number]:
             mistakes.append(
-                f"source {source.name!r}: {len(mine)} of {num_read} documents cannot be read, over max_rejected "
-                f"{job.recipe.max_rejected}; the first: {mine[0]['where']} {mine[0]['reason']}"
+                f"source {source.name!r}: {rejected[number]} of {num_read[number]} documents cannot be read, over "
+                f"max_rejected {job.recipe.max_rejected}; the first: {first[number]['where']} {first[number]['reason']}"
             )
-        lines += mine
+        if failed[number]:
+            logger.warning(
+                "source %r: hook %s failed on %d of %d documents, which are left out; quarantine.jsonl in the corpus "
+                "names them",
+                *(source.name, job.recipe.clean.hook, failed[number], num_read[number]),
+            )
     raise_all("sources cannot be used:", mistakes)
-    return lines
+
+
+def quarantine(job: Job) -> Iterator[dict[str, Any]]:
+    """The documents that could not be read, and those on which the hook failed: source, id, place and reason.
+
+    The id is None where none could be read, or it may be a text; the place is None where the hook failed.
+    """
+    for block, counts in _read_counts(job):
+        for bad in (*counts["rejected"], *counts["hook_failed"]):
+            place = {key: bad[key] for key in ("id", "where", "reason")}
+            yield {"source": job.recipe.sources[block.source].name, **place}
+
+
+def _read_counts(job: Job) -> Iterator[tuple[Block, dict[str, Any]]]:
+    """What the first phase counted, block by block in the corpus' order."""
+    for block in blocks(job, READ):
+        yield block, config.read_json(job.path(READ, block, ".json"))
 
 
 def check(recipe: Prepare, counted: dict[str, Tally]) -> None:
     """Raise `UserError` when a source gave no document, or a side of the held-out split is empty."""
     mistakes = [
         f"source {name!r}: none of its {tally.num_read} documents stays ({_reasons(tally)}); "
-        "lower clean.min_characters or remove the source"
+        f"{_remedy(tally)} or remove the source"
         for name, tally in counted.items()
         if not tally.documents.total()
     ]
@@ -91,6 +123,10 @@ def check(recipe: Prepare, counted: dict[str, Tally]) -> None:
         )
     if not num_documents[TRAIN]:
         raise UserError(f"validation_fraction {fraction} holds out all {num_documents[VALIDATION]} documents; lower it")
+
+
+def _remedy(tally: Tally) -> str:
+    return "mend the hook" if any(reason.startswith(HOOK) for reason in tally.dropped) else "lower clean.min_characters"
 
 
 def _reasons(tally: Tally) -> str:

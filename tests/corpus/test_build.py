@@ -413,3 +413,54 @@ def test_a_sentence_stays_where_it_occurs_first_however_little_is_left_there(tmp
     shard = corpus.open(entry)
     whole = [decode(shard.document(number)) for number in range(len(shard))]
     assert sum("avant le repas" in text for text in whole) == 1
+
+
+HOOK = """
+import sys
+
+def replace_names(text):
+    if "anémie" in text:
+        raise KeyError(text)
+    if "diabète" in text:
+        sys.exit(text)
+    return None if "plaie" in text else text
+"""
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_document_on_which_the_hook_fails_is_in_quarantine_by_id(
+    tmp_path, monkeypatch, caplog, tokenizer_folder, num_workers
+):
+    monkeypatch.chdir(tmp_path)
+    module = f"hook_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(HOOK, encoding="utf-8")
+    texts = {f"doc-{i}": f"{text} {SECRET}" for i, text in enumerate(sentences(60))}
+    texts["un patient\n" + SECRET] = f"Une anémie chez un patient, que voici {SECRET}."
+    reasons = {
+        name: next((f"hook {how}" for sign, how in HOW.items() if sign in text), None) for name, text in texts.items()
+    }
+    source = write_jsonl(tmp_path / "a.jsonl", texts)
+    clean = {"hook": f"{module}:replace_names"}
+    prepare(recipe(tmp_path / "out", source, clean=clean, num_workers=num_workers, **with_tokenizer(tokenizer_folder)))
+    lines = (tmp_path / "out" / "quarantine.jsonl").read_text()
+    failed = [(name if SECRET not in name else None, reason) for name, reason in reasons.items() if reason]
+    assert [json.loads(line) for line in lines.splitlines()] == [
+        {"source": "a", "id": name, "where": None, "reason": reason} for name, reason in failed
+    ]
+    assert len({reason for _, reason in failed}) == 3
+    assert f"failed on {len(failed)} of 61 documents, which are left out; quarantine.jsonl" in caplog.text
+    assert SECRET not in lines and SECRET not in caplog.text
+    kept = set.union(*ids_by_split(tmp_path / "out").values())
+    assert kept == {f"a:{name}" for name, reason in reasons.items() if not reason}
+
+
+HOW = {"anémie": "raised KeyError", "diabète": "raised SystemExit", "plaie": "returned NoneType"}
+
+
+def test_a_hook_that_fails_on_every_document_ends_the_build(tmp_path, monkeypatch, tokenizer_folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"never_{tmp_path.name}.py").write_text("def f(text): raise ValueError(text)")
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(6))
+    clean = {"hook": f"never_{tmp_path.name}:f"}
+    with pytest.raises(UserError, match=r"none of its 6 documents stays .6 hook raised ValueError.*; mend the hook or"):
+        prepare(recipe(tmp_path / "out", source, clean=clean, **with_tokenizer(tokenizer_folder)))

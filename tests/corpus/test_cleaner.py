@@ -26,12 +26,16 @@ ENGLISH = "The patient was admitted to the ward with chest pain and was treated 
 ITALIAN = "Il paziente è stato ricoverato in ospedale con febbre e dolore toracico, ed è stato trattato con aspirina."
 MODULE = """
 import re
+import sys
 
 def replace_names(text):
     return re.sub("M(me)? [A-Z][a-zé]+", "<NOM>", text)
 
 def fails(text):
     raise KeyError(text)
+
+def leaves(text):
+    sys.exit(3)
 
 def forgets(text):
     return None
@@ -123,7 +127,14 @@ def test_the_hook_sees_the_text_first(module):
     assert done.counts == Counter({"hook": 1, "characters": 1})
 
 
-@pytest.mark.parametrize(("name", "reason"), [("fails", "hook raised KeyError"), ("forgets", "hook returned NoneType")])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("fails", "hook raised KeyError"),
+        ("leaves", "hook raised SystemExit"),
+        ("forgets", "hook returned NoneType"),
+    ],
+)
 def test_what_a_hook_does_wrong_drops_the_document_without_its_text(module, name, reason):
     done = Cleaner(Clean(hook=f"{module}:{name}"))(FRENCH)
     assert (done.text, done.dropped, done.counts) == ("", reason, Counter())
@@ -131,7 +142,9 @@ def test_what_a_hook_does_wrong_drops_the_document_without_its_text(module, name
 
 def test_a_hook_that_cannot_be_had_is_refused_at_once(module, tmp_path):
     (tmp_path / f"broken_{module}.py").write_text("import not_there_at_all\n")
+    (tmp_path / f"leaving_{module}.py").write_text("import sys; sys.exit()\n")
     for name, told in (
+        (f"leaving_{module}:f", r"importing leaving_\w+ failed \(SystemExit"),
         ("nowhere_at_all:f", f"there is no module 'nowhere_at_all' in {tmp_path} or on the path; set PYTHONPATH"),
         (f"{module}:replace_name", "has no function 'replace_name' \\(did you mean 'replace_names'\\?\\)"),
         (f"{module}:limit", "has no function 'limit'"),

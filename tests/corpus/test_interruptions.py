@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -218,3 +219,27 @@ def test_a_record_of_the_work_folder_that_is_broken_is_one_of_another_build(left
     shutil.copytree(made.output.parent / ".work-out", tmp_path / ".work-out")
     (tmp_path / ".work-out" / "build.json").write_text("{")
     assert prepare(replace(made, output=tmp_path / "out")).hash == whole.hash
+
+
+def test_sigterm_during_a_hook_ends_the_build_and_is_no_failure_of_the_hook(tmp_path, tokenizer_folder):
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\n\ndef f(text):\n    pathlib.Path('began').touch()\n    time.sleep(60)\n"
+    )
+    values = {
+        "output": "out",
+        "sources": [{"name": "a", "path": str(write_jsonl(tmp_path / "a.jsonl", sentences(9))), "licence": "CC0"}],
+        "tokenizer": {"path": str(tokenizer_folder)},
+        "clean": {"hook": "slow:f"},
+        "num_workers": 1,
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"prepare": values}))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "camembert_bio", "prepare", "recipe.yaml"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "began").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert not (tmp_path / "out").exists()

@@ -146,19 +146,25 @@ def living() -> str:
 
 
 def test_unreadable_documents_are_quarantined_up_to_a_share(tmp_path: Path) -> None:
-    lines = [json.dumps({"id": str(i), "text": f"Le patient numéro {i} est venu pour une douleur."}) for i in range(99)]
-    (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"id": "bad", "text": "Madame Lefort']))
+    lines = [json.dumps({"id": str(i), "text": f"Le patient numéro {i} est venu pour une douleur."}) for i in range(98)]
+    bad = ['{"id": "cut", "text": "Madame Lefort', json.dumps({"id": "nul", "text": "L\0e\0f\0o\0r\0t"})]
+    (tmp_path / "a.jsonl").write_text("\n".join([*lines, *bad]))
     values = {
         "sources": [{"name": "a", "path": str(tmp_path / "a.jsonl"), "licence": "MIT"}],
         "tokenizer": {"train": {"vocab_size": 50}},
         "validation_fraction": 0,
     }
-    told = run(command(tmp_path, {**values, "max_rejected": 0.005}, 1, "refused"), code=2)
-    assert "1 of 100 documents cannot be read, over max_rejected 0.005" in told and "Lefort" not in told
-    run(command(tmp_path, {**values, "max_rejected": 0.01}, 1, "corpus"))
-    (line,) = (tmp_path / "corpus" / "quarantine.jsonl").read_text().splitlines()
-    assert json.loads(line)["where"].endswith("a.jsonl line 100") and "Lefort" not in line
-    assert json.loads((tmp_path / "corpus" / "report.json").read_text())["sources"]["a"]["dropped"]["unreadable"] == 1
+    told = run(command(tmp_path, {**values, "max_rejected": 0.015}, 1, "refused"), code=2)
+    assert "2 of 100 documents cannot be read, over max_rejected 0.015" in told and "Lefort" not in told
+    run(command(tmp_path, {**values, "max_rejected": 0.02}, 1, "corpus"))
+    content = (tmp_path / "corpus" / "quarantine.jsonl").read_text()
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert [(line["source"], line["id"]) for line in lines] == [("a", None), ("a", "nul")]
+    assert [line["where"].endswith(f"a.jsonl line {99 + i}") for i, line in enumerate(lines)] == [True, True]
+    assert "Lefort" not in content and "holds 5 NUL bytes" in lines[1]["reason"]
+    source = json.loads((tmp_path / "corpus" / "report.json").read_text())["sources"]["a"]
+    assert source["dropped"] == {"unreadable": 2} and source["unreadable"] == {"NUL bytes": 1, "not JSON": 1}
+    assert "by what they are: NUL bytes 1, not JSON 1; quarantine" in (tmp_path / "corpus" / "report.html").read_text()
 
 
 LAYER_3 = ROOT.parent / "shared" / "data" / "e3c-fr" / "data_collection" / "French" / "layer3"
