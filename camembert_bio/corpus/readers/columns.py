@@ -12,7 +12,7 @@ from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import UserError
 
 BATCH_ROWS = 64
-"""Rows decoded at a time: all of them stand in memory."""
+"""Rows decoded at a time, or fewer: all of them stand in memory."""
 
 
 def needed(schema: pa.Schema, source: Source, where: str) -> list[str]:
@@ -40,15 +40,18 @@ def items(batch: Any, names: list[str], source: Source, places: list[tuple[str, 
         record: dict[str, Any] = {}
         try:
             for name, column in zip(names, columns, strict=True):
-                record[name] = _value(column[row])
-            found = document(record, source, fallback_id)
-            if len(found.text) * 4 > source.max_document_bytes:
-                size = len(found.text.encode(errors="replace"))
-                if size > source.max_document_bytes:
+                if name == source.text_field and (size := _num_bytes(column[row])) > source.max_document_bytes:
                     raise too_long(size, source)
-            yield where, found
+                record[name] = _value(column[row])
+            yield where, document(record, source, fallback_id)
         except BadDocumentError as error:
             yield where, error.rejected(where, id_of(record, source, fallback_id))
+
+
+def _num_bytes(scalar: Any) -> int:
+    """The size of a text before it becomes one."""
+    buffer = (scalar.value if isinstance(scalar, pa.DictionaryScalar) else scalar).as_buffer()
+    return 0 if buffer is None else int(buffer.size)
 
 
 def _value(scalar: Any) -> Any:

@@ -1,4 +1,9 @@
+import contextlib
+import io
+import random
 import re
+import subprocess
+import sys
 
 import datasets
 import pyarrow as pa
@@ -7,6 +12,7 @@ import pytest
 
 from camembert_bio.corpus.documents import read
 from camembert_bio.corpus.inputs import list_input
+from camembert_bio.corpus.readers.parquet_pages import largest_page
 from camembert_bio.errors import UserError
 
 from .conftest import read_all, source, texts
@@ -69,6 +75,102 @@ def test_bad_rows_are_rejected_alone(tmp_path):
         (f"{path} row 3", "not UTF-8"),
         (f"{path} row 4", "too long"),
     ]
+
+
+TEXT_18_MB = "texte " * 3_000_000
+BOUNDED = """
+import sys
+from pathlib import Path
+from camembert_bio.corpus.documents import read
+from camembert_bio.corpus.memory import peak_memory_mb
+from camembert_bio.corpus.recipe import Source
+from camembert_bio.corpus.readers.parquet_pages import largest_page
+from camembert_bio.errors import UserError
+import pyarrow.parquet
+before = peak_memory_mb()
+try:
+    for document in read(Source("s", Path(sys.argv[1]), "CC0"), rejected=lambda bad: print(bad.kind)):
+        print(document.id)
+except UserError as error:
+    print(error)
+print(peak_memory_mb() - before)
+"""
+
+
+def read_in_a_process(path):
+    """The lines that reading prints, and by how many MB its memory grew."""
+    done = subprocess.run([sys.executable, "-c", BOUNDED, path], capture_output=True, text=True, check=True)
+    *lines, grown = done.stdout.splitlines()
+    return lines, int(grown)
+
+
+def write_rows(path, texts, **options):
+    """One row group, its pages as small as can be."""
+    table = pa.table({"id": list(map(str, range(len(texts)))), "text": texts})
+    pq.write_table(table, path, data_page_size=1, write_batch_size=1, dictionary_pagesize_limit=1 << 30, **options)
+
+
+def test_the_long_rows_of_one_group_are_not_held_together(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_rows(path, [TEXT_18_MB] * 16, use_dictionary=False)
+    assert pq.read_metadata(path).num_row_groups == 1
+    lines, grown = read_in_a_process(path)
+    assert lines == [str(number) for number in range(16)]
+    assert grown < 330, "three rows twice, and as texts; all are 288 MB, and 450 once they are read together"
+
+
+@pytest.mark.parametrize("store_schema", [False, True])
+def test_a_text_that_a_dictionary_repeats_is_not_held_a_thousand_times(tmp_path, store_schema):
+    path = tmp_path / "a.parquet"
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array([TEXT_18_MB]))
+    pq.write_table(pa.table({"text": repeated, "id": list(map(str, range(1000)))}), path, store_schema=store_schema)
+    with pytest.raises(
+        UserError,
+        match=r"rows 1 to 250 of \S*a.parquet repeat texts, to over 128 MB where the file holds 17 MB for 1000",
+    ):
+        read_all(path)
+
+
+def test_a_page_that_no_memory_should_hold_is_refused_unopened(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_rows(path, ["x" * 140_000_000], use_dictionary=False, compression="zstd")
+    assert path.stat().st_size < 50_000
+    lines, grown = read_in_a_process(path)
+    assert lines == [
+        f"source 's': {path} has a page of 133 MB in column 'text', over 128 MB, and a page is held as a whole; write "
+        "the file again with fewer rows a row group, or raise max_document_bytes"
+    ]
+    assert grown < 30
+
+
+def test_a_dictionary_that_no_memory_should_hold_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_rows(path, [f"{number} {TEXT_18_MB}" for number in range(8)])
+    with pytest.raises(UserError, match=r"a.parquet has a page of 13\d MB in column 'text'"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0"}, {"use_dictionary": False, "data_page_size": 1}])
+def test_the_largest_page_is_that_of_the_headers(tmp_path, options):
+    long = "".join(map(str, range(60_000)))
+    write_options = {"compression": "snappy", "write_statistics": True, "write_page_checksum": True, **options}
+    pq.write_table(pa.table({"text": ["court", long, "un", long[::-1]] * 3}), tmp_path / "a", **write_options)
+    chunk = pq.read_metadata(tmp_path / "a").row_group(0).column(0)
+    with open(tmp_path / "a", "rb") as file:
+        assert 2 * len(long) < largest_page(file, chunk) < chunk.total_uncompressed_size + 1
+        assert file.tell() <= chunk.data_page_offset + chunk.total_compressed_size
+
+
+def test_a_header_of_nonsense_is_no_page(tmp_path):
+    write(tmp_path / "a.parquet", COLUMNS)
+    chunk = pq.read_metadata(tmp_path / "a.parquet").row_group(0).column(1)
+    data = (tmp_path / "a.parquet").read_bytes()
+    draw = random.Random(0)
+    for _ in range(300):
+        with contextlib.suppress(pa.ArrowInvalid):
+            largest_page(io.BytesIO(data[:4] + draw.randbytes(400)), chunk)
+    with pytest.raises(pa.ArrowInvalid):
+        largest_page(io.BytesIO(data[:4] + b"\xff" * 400), chunk)
 
 
 @pytest.mark.parametrize("size", [0, 3, 300])
