@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from camembert_bio.corpus.clean import clean
 from camembert_bio.corpus.documents import Document, read
 from camembert_bio.corpus.ngrams import Grams, Hashes, ngrams, words
-from camembert_bio.corpus.recipe import Source
+from camembert_bio.corpus.recipe import EvaluationSet, Source
 
 REPORTED = 0.5
 """Evaluation documents contained to more than this are reported by id."""
@@ -39,7 +38,7 @@ class Overlap:
     """That share by id, for those above `REPORTED`, in the set's order."""
 
 
-def load(tasks: Mapping[str, Path]) -> list[Document]:
+def load(tasks: Mapping[str, EvaluationSet]) -> list[Document]:
     """The documents of the evaluation sets, by name of the set.
 
     Raises `UserError` as `documents.read` does.
@@ -47,9 +46,9 @@ def load(tasks: Mapping[str, Path]) -> list[Document]:
     return [document for source in task_sources(tasks) for document in read(source)]
 
 
-def task_sources(tasks: Mapping[str, Path]) -> list[Source]:
+def task_sources(tasks: Mapping[str, EvaluationSet]) -> list[Source]:
     """The evaluation sets as sources."""
-    return [Source(name=name, path=path, licence="evaluation") for name, path in tasks.items()]
+    return [Source(name=name, licence="evaluation", **vars(task)) for name, task in tasks.items()]
 
 
 class Index:

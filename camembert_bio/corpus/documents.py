@@ -17,6 +17,7 @@ from camembert_bio.corpus.readers import (
     e3c,
     html,
     istex,
+    json_list,
     jsonl,
     one_file,
     parquet,
@@ -39,7 +40,7 @@ __all__ = [
     "read_blocks",
 ]
 
-_IN_PARTS = ("text", "jsonl", "csv", "tsv", "parquet", "html", "e3c", "clear")
+_IN_PARTS = ("text", "jsonl", "json", "csv", "tsv", "parquet", "html", "e3c", "clear")
 """Formats whose files are read one by one; of the others the files of a folder belong together."""
 
 Reader = Callable[[Source, list[Path], Blocks], Iterator[Block]]
@@ -48,6 +49,7 @@ OnRejected = Callable[[Rejected], None]
 _READERS: dict[str, Reader] = {
     "text": partial(one_file.read, parse=text.parse),
     "jsonl": jsonl.read,
+    "json": json_list.read,
     "csv": delimited.read_csv,
     "tsv": delimited.read_tsv,
     "parquet": parquet.read,

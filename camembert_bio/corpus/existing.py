@@ -36,7 +36,9 @@ def configuration(recipe: Prepare, inputs: Inputs) -> dict[str, Any]:
     for part in (*plain["sources"], plain["tokenizer"]):
         del part["path"]
     if recipe.decontaminate is not None:
-        plain["decontaminate"]["tasks"] = _fingerprints(inputs.tasks)
+        tasks = plain["decontaminate"]["tasks"]
+        for name, found in _fingerprints(inputs.tasks).items():
+            tasks[name] = {key: value for key, value in tasks[name].items() if key != "path"} | {"sha256": found}
     if recipe.clean.hook is not None:
         plain["clean"]["hook"] = hook_fingerprint(recipe.clean.hook)
     given = tokenizer_fingerprint(recipe.tokenizer.path) if recipe.tokenizer.path else None

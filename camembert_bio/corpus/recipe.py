@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from camembert_bio import config
 
-Format = Literal["text", "jsonl", "csv", "tsv", "parquet", "datasets", "html", "e3c", "istex", "clear"]
+Format = Literal["text", "jsonl", "json", "csv", "tsv", "parquet", "datasets", "html", "e3c", "istex", "clear"]
 
 _RESERVED = ("tokenizer", "windows")
 """Folders of a corpus that hold no shards. `shards.manifest` has the names; importing it needs pyarrow."""
@@ -30,7 +30,7 @@ class Source:
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """How often an epoch of training reads each window of this source; a run's `source_repeats` changes it."""
     format: Format | None = None
-    """How to read it; null: by the files' suffixes, which tell all but e3c, istex and clear."""
+    """How to read it; null: by the files' suffixes, which tell all but json, e3c, istex and clear."""
     text_field: str = "text"
     """The field of a record, or the column, that holds the text."""
     id_field: str | None = "id"
@@ -119,11 +119,36 @@ class Deduplicate:
 
 @config.strict_fields
 @dataclass(frozen=True)
+class EvaluationSet:
+    """The documents of an evaluation set: read as a source is."""
+
+    path: Path
+    """As `path` of a source."""
+    format: Format | None = None
+    """As `format` of a source."""
+    text_field: str = "text"
+    """As `text_field` of a source."""
+    id_field: str | None = "id"
+    """As `id_field` of a source."""
+
+
+def _at_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, (str, Path)) else value
+
+
+@config.strict_fields
+@dataclass(frozen=True)
 class Decontaminate:
     """Which evaluation sets must not stand in the corpus."""
 
-    tasks: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)], Path], Field(min_length=1)]
-    """Each set's name, and a folder searched for `.txt` files, or one `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file."""
+    tasks: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)],
+            Annotated[EvaluationSet, BeforeValidator(_at_path)],
+        ],
+        Field(min_length=1),
+    ]
+    """Each set's name, and its path, or where its suffixes do not tell all `{path, format, text_field, id_field}`."""
     n: Annotated[int, Field(ge=2, le=64)] = 8
     """Words of an n-gram. Of a shorter evaluation document only an equal text is found."""
     remove: bool = False

@@ -8,17 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camembert_bio import config
+from camembert_bio.corpus.build import prepare
+from camembert_bio.corpus.clean import clean
 from camembert_bio.corpus.decontaminate import REPORTED, Index, load, union
 from camembert_bio.corpus.documents import Document
 from camembert_bio.corpus.ngrams import ngrams, words
 from camembert_bio.corpus.recipe import Decontaminate, Deduplicate
 from camembert_bio.errors import UserError
+from camembert_bio.samples.ner import write_ner
 
-QUAERO = Path(__file__).parents[3] / "shared/data/quaero-brat/corpus"
+from .conftest import recipe, sentences, write_jsonl
+from .readers.test_articles import SOFA, XMI
+
+DATA = Path(__file__).parents[3] / "shared/data"
+QUAERO = DATA / "quaero-brat/corpus"
 
 
 def documents(texts, name="test"):
     return [Document(f"{name}{i}", name, text, "CC0") for i, text in enumerate(texts)]
+
+
+def tasks(**values):
+    return config.build(Decontaminate, {"tasks": values}).tasks
 
 
 def hits(index, texts):
@@ -108,7 +119,7 @@ def test_load(tmp_path):
     (folder / "one.ann").write_text("T1\tX 0 2\tUn")
     lines = tmp_path / "lines.jsonl"
     lines.write_text(json.dumps({"id": "x", "text": "Un autre."}))
-    loaded = load({"folder": folder, "lines": lines})
+    loaded = load(tasks(folder=folder, lines=lines))
     assert [(document.source, document.id, document.text) for document in loaded] == [
         ("folder", "one", "Un texte."),
         ("lines", "x", "Un autre."),
@@ -117,7 +128,7 @@ def test_load(tmp_path):
 
 def test_load_a_set_that_is_absent(tmp_path):
     with pytest.raises(UserError, match=r"'emea': .*nowhere does not exist; check the path"):
-        load({"emea": tmp_path / "nowhere"})
+        load(tasks(emea=tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -125,6 +136,13 @@ def test_load_a_set_that_is_absent(tmp_path):
     [
         ({"tasks": {}}, "tasks"),
         ({"tasks": {"EMEA test": "/x"}}, "tasks"),
+        (
+            {"tasks": {"emea": {"path": "/x", "formats": "e3c"}}},
+            r"tasks.emea.formats: unknown option .did you mean 'format'",
+        ),
+        ({"tasks": {"emea": {"format": "e3c"}}}, "tasks.emea.path: this option is required"),
+        ({"tasks": {"emea": {"path": "/x", "format": "xmi"}}}, "tasks.emea.format: "),
+        ({"tasks": {"emea": 3}}, "tasks.emea: "),
         ({"tasks": {"emea": "/x"}, "n": 1}, "n"),
         ({"tasks": {"emea": "/x"}, "threshold": 0}, "threshold"),
     ],
@@ -147,9 +165,64 @@ def test_stages_can_be_switched_off():
 
 @pytest.mark.skipif(not QUAERO.is_dir(), reason="../shared/data/quaero-brat is absent")
 def test_an_evaluation_set_is_found_in_itself():
-    loaded = load({"emea": QUAERO / "test/EMEA"})
+    loaded = load(tasks(emea=QUAERO / "test/EMEA"))
     index = Index(loaded, 8)
     found = hits(index, [document.text for document in loaded])
     assert np.all(index.contained(found) == 1)
     overlap = index.report(union([found.hashes]))["emea"]
     assert len(overlap.contained) == overlap.num_documents == 15
+
+
+E3C = {"path": DATA / "e3c-fr/data_annotation/French/layer1", "format": "e3c"}
+MORFITT = {"path": DATA / "tasks/morfitt", "text_field": "abstract", "id_field": "identifier"}
+MCQA = {"path": DATA / "tasks/frenchmedmcqa/corpus", "format": "json", "text_field": "question", "id_field": None}
+PUBLISHED = {
+    "emea": (QUAERO / "test/EMEA", 15),
+    "medline": (QUAERO / "test/MEDLINE", 833),
+    "e3c": (E3C, 81),
+    "morfitt": (MORFITT, 3624),
+    "mcqa": (MCQA, 3105),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sets_are_read_as_they_are(name):
+    task, num_documents = PUBLISHED[name]
+    path = task["path"] if isinstance(task, dict) else task
+    if not path.exists():
+        pytest.skip(f"no {path}: the real data are not here")
+    loaded = load(tasks(**{name: task}))
+    assert len(loaded) == num_documents
+    index = Index(loaded, 8)
+    assert np.all(index.contained(hits(index, [clean(document.text) for document in loaded])) == 1)
+
+
+def test_sets_in_each_form_are_found_in_a_corpus(tmp_path, tokenizer_folder):
+    texts = sentences(60)
+    (tmp_path / "e3c").mkdir()
+    (tmp_path / "e3c/FR1.xml").write_text(XMI % SOFA.replace("Fi&#232;vre.&#10;Toux.", texts[3]))
+    rows = [("identifier", "abstract", "specialities"), ("m1", texts[7], "surgery"), ("m2", "Un autre.", "oncology")]
+    (tmp_path / "dev.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    questions = [{"id": "q", "question": text, "answers": {"a": "Oui"}} for text in (texts[11], "Une autre ?")]
+    (tmp_path / "dev.json").write_text(json.dumps(questions))
+    write_ner(tmp_path / "ner", num_documents=7)
+    leaked = (tmp_path / "ner/test/test-00000.txt").read_text()
+    source = write_jsonl(tmp_path / "a.jsonl", [*texts, leaked])
+    values = {
+        "ner": str(tmp_path / "ner/test"),
+        "e3c": {"path": str(tmp_path / "e3c"), "format": "e3c"},
+        "morfitt": {"path": str(tmp_path / "dev.tsv"), "text_field": "abstract", "id_field": "identifier"},
+        "mcqa": {"path": str(tmp_path / "dev.json"), "format": "json", "text_field": "question", "id_field": None},
+    }
+    against = {"tasks": values, "remove": True, "n": 6, "threshold": 1}
+    made = {"decontaminate": against, "tokenizer": {"path": str(tokenizer_folder)}}
+    manifest = prepare(recipe(tmp_path / "out", source, **made))
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    found = {name: list(overlap["contained"]) for name, overlap in report["evaluation_sets"].items()}
+    assert found == {"ner": ["test-00000"], "e3c": ["FR1"], "morfitt": ["m1"], "mcqa": ["1"]}
+    assert report["sources"]["a"]["dropped"] == {"contaminated": 4}
+    named = manifest.build["recipe"]["decontaminate"]["tasks"]["mcqa"]
+    assert named.keys() == {"format", "text_field", "id_field", "sha256"}
+    against["tasks"] = {**values, "mcqa": {**values["mcqa"], "id_field": "question"}}
+    with pytest.raises(UserError, match=r"decontaminate\.tasks\.mcqa\.id_field: None there, 'question' here"):
+        prepare(recipe(tmp_path / "out", source, **made))

@@ -12,6 +12,7 @@ from camembert_bio.errors import UserError
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "text": (".txt",),
     "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
     "csv": (".csv",),
     "tsv": (".tsv",),
     "parquet": (".parquet",),

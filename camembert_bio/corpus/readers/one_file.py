@@ -37,7 +37,7 @@ def read(source: Source, files: list[Path], blocks: Blocks, parse: Parse) -> Ite
         return whole(file, source)
 
     for file in files:
-        size = _size(file, source)
+        size = size_of(file, source)
         if blocks.is_wanted:
             blocks.items += _items(file, source, opened, parse)
         yield from blocks.add(max(size, 1))
@@ -54,7 +54,8 @@ def _items(file: Path, source: Source, opened: Opener, parse: Parse) -> list[Ite
     return found
 
 
-def _size(file: Path, source: Source) -> int:
+def size_of(file: Path, source: Source) -> int:
+    """The size of a file on the disk. Raises `SourceLostError`."""
     try:
         return file.stat().st_size
     except OSError as error:
