@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from camembert_bio.corpus.clean import fold_characters, is_plain, neutralise, num_words
 from camembert_bio.corpus.hook import load_hook
 from camembert_bio.corpus.hyphens import join_soft_hyphens, join_words
-from camembert_bio.corpus.language import Languages
+from camembert_bio.corpus.language import CANNOT_TELL, Languages
 from camembert_bio.corpus.leaflets import split_sections
 from camembert_bio.corpus.mojibake import repair
 from camembert_bio.corpus.pages import remove_running_lines
@@ -37,6 +37,8 @@ class Cleaned:
     """Why it is dropped: `too short`, `language en`, `hook raised KeyError`; None when it stays."""
     counts: Counter[str] = field(default_factory=Counter)
     """1 for each step that changed the document: sums over documents, and over workers, count documents."""
+    language: str | None = None
+    """Its code or `CANNOT_TELL`; None where the recipe names no languages, or the document is dropped before."""
 
     @property
     def hook_failed(self) -> bool:
@@ -51,7 +53,7 @@ class Cleaner:
         """Raises `UserError` when the hook cannot be loaded, or a language is unknown."""
         self._options = options
         self._hook = load_hook(options.hook) if options.hook else None
-        self._languages = Languages(options.languages) if options.languages else None
+        self._languages = Languages(options.languages or ())
 
     def __call__(self, text: str) -> Cleaned:
         """The document's text, cleaned, or the reason why it is dropped; neither quotes it."""
@@ -68,15 +70,17 @@ class Cleaner:
             counts["hook"] = int(replaced != text)
             text = replaced
         text = _cleaned(text, counts)
-        dropped = self._reason(text)
-        return Cleaned("" if dropped else text, dropped, +counts)
-
-    def _reason(self, text: str) -> str | None:
         if len(text) < self._options.min_characters or num_words(text) < self._options.min_words:
-            return TOO_SHORT
-        if self._languages is not None and (code := self._languages.other(text)):
-            return f"language {code}"
-        return None
+            return Cleaned("", TOO_SHORT, +counts)
+        if self._options.languages is None:
+            return Cleaned(text, None, +counts)
+        code = self.language(text)
+        is_other = code not in (CANNOT_TELL, *self._options.languages)
+        return Cleaned("" if is_other else text, f"language {code}" if is_other else None, +counts, code)
+
+    def language(self, text: str) -> str:
+        """The language of a clean text, as `Languages.of`."""
+        return self._languages.of(text)
 
 
 def _cleaned(text: str, counts: Counter[str]) -> str:

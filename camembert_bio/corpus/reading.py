@@ -27,6 +27,7 @@ from camembert_bio.corpus.documents import Document, Rejected, read_blocks
 from camembert_bio.corpus.layout import READ
 from camembert_bio.corpus.readers.record import shown_id
 from camembert_bio.corpus.recipe import Decontaminate
+from camembert_bio.corpus.sample import is_drawn
 from camembert_bio.corpus.work import Block, Job, write_arrays, write_counts, write_table
 from camembert_bio.corpus.workers import STOP
 
@@ -74,6 +75,7 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
     """Clean and hash one block and write its files; its counts."""
     clean = cleaner_of(job.recipe.clean)
     dropped: Counter[str] = Counter()
+    languages: Counter[str] = Counter()
     failed: list[dict[str, str | None]] = []
     changed: Counter[str] = Counter()
     kept, texts = [], []
@@ -81,6 +83,8 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
         for document in documents:
             cleaned = clean(document.text)
             changed += cleaned.counts
+            if cleaned.language is not None:
+                languages[cleaned.language] += 1
             if cleaned.dropped:
                 dropped[cleaned.dropped] += 1
                 if cleaned.hook_failed:
@@ -91,6 +95,10 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
         ids = [xxhash.xxh3_64_intdigest(f"{block.source} {document.id}".encode()) for document in documents]
     with _timed(seconds, "deduplicate"):
         keys = [digest(text) for text in texts]
+    if job.recipe.clean.languages is None:
+        with _timed(seconds, "language"):
+            drawn = (text for text, key in zip(texts, keys, strict=True) if is_drawn(key))
+            languages.update(clean.language(text) for text in drawn)
     arrays = {"ids": np.array(ids, np.uint64), **_hashes(job, texts, seconds)}
     with _timed(seconds, "write"):
         write_table(
@@ -107,7 +115,7 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
         kind: arrays[kind].size if kind in arrays else 0 for kind in ("sentences", "bands")
     }
     counts = {"num_documents": len(texts), "num_rows": num_rows, "dropped": dropped, "changed": changed}
-    return {**counts, "hook_failed": failed}
+    return {**counts, "hook_failed": failed, "languages": languages}
 
 
 def _hashes(job: Job, texts: list[str], seconds: Counter[str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from camembert_bio import files
 from camembert_bio.corpus import report_html
 from camembert_bio.corpus.memory import peak_memory_mb
+from camembert_bio.corpus.sample import LANGUAGE_SAMPLE
 from camembert_bio.corpus.workers import Workers
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 from camembert_bio.shards.packing import REFERENCE_LENGTH
@@ -43,7 +44,9 @@ class Tally:
     """Counts of one source, added up over its blocks."""
 
     languages: tuple[str, ...] | None = None
-    """Those that were kept; None: not looked at."""
+    """Those that were kept; None: all."""
+    by_language: Counter[str] = field(default_factory=Counter)
+    """Documents after cleaning, of those that were looked at."""
     num_read: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     """Documents that could not be read, by kind."""
@@ -119,6 +122,8 @@ class Tally:
             "sentences_left_out": self.gone["sentences"],
             "words_left_out": self.gone["words"],
             "languages_kept": self.languages,
+            "documents_by_language": dict(sorted(self.by_language.items())),
+            "language_looked_at_in_one_of": 1 if self.languages else LANGUAGE_SAMPLE,
             "changed_by_cleaning": dict(sorted(self.changed.items())),
             "documents": {split: self.documents[split] for split in (TRAIN, VALIDATION)},
             "documents_by_tokens": dict(sorted(self.lengths.items(), key=lambda item: int(item[0]))),

@@ -101,6 +101,7 @@ def _source(name: str, source: dict[str, Any]) -> Iterator[str]:
             f"{source['duplicates']:,} duplicates and for {source['near_duplicates_of_earlier_sources']:,} of the "
             f"{source['near_duplicates']:,} near-duplicates.</p>"
         )
+    yield _languages(source)
     if unreadable := source["unreadable"]:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in unreadable.items())
         yield f"<p>Documents that cannot be read, by what they are: {escape(kinds)}; quarantine.jsonl names them.</p>"
@@ -153,6 +154,21 @@ def _lengths(source: dict[str, Any]) -> str:
     long = sum(count for lower, count in counts.items() if lower >= REFERENCE_LENGTH) / kept
     caption = f"Length of the documents kept, in tokens; {long:.1%} have {REFERENCE_LENGTH} or more"
     return table(caption, ("Tokens", "Documents", "Share", ""), rows)
+
+
+def _languages(source: dict[str, Any]) -> str:
+    counts, one_of = source["documents_by_language"], source["language_looked_at_in_one_of"]
+    looked_at = sum(counts.values())
+    which = "all" if one_of == 1 else f"a sample of one in {one_of}"
+    if not looked_at:
+        return f"<p>Language: not known; no document was looked at, of {which}.</p>"
+    # Sorted here: report.json's keys are sorted by name.
+    rows = [
+        [language, f"{count:,}", f"{count / looked_at:.1%}", bar(count / looked_at)]
+        for language, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    caption = f"Language of {looked_at:,} documents after cleaning: {which}"
+    return table(caption, ("Language", "Documents", "Share", ""), rows)
 
 
 def _frequencies(kind: str, about: str, report: dict[str, Any]) -> Iterator[str]:

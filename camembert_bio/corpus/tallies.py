@@ -37,6 +37,7 @@ def tallies(job: Job, tokenised: bool = True) -> dict[str, Tally]:
         tally.num_read += read["num_read"]
         tally.dropped.update(read["dropped"])
         tally.changed.update(read["changed"])
+        tally.by_language.update(read["languages"])
         tally.unreadable.update(bad["kind"] for bad in read["rejected"])
         tally.num_contaminated += kept["fates"][CONTAMINATED]
         tally.num_duplicates += kept["fates"][DUPLICATE]

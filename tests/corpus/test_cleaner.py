@@ -104,6 +104,14 @@ def test_other_languages_are_dropped_when_asked(cleaner):
     assert Cleaner(Clean(languages=("en",)))(FRENCH).dropped == "language fr"
 
 
+def test_the_language_is_told_of_what_stays_and_of_what_goes(cleaner):
+    french = Cleaner(Clean(languages=("fr",)))
+    told = [french(text).language for text in (FRENCH, ENGLISH, ITALIAN, "TA 12/8, FC 80, SpO2 98 %, T 37", "court")]
+    assert told == ["fr", "en", "it", "cannot be told", None]
+    assert cleaner(ENGLISH).language is None and cleaner.language(ENGLISH) == "en"
+    assert cleaner.language(f"{ENGLISH * 12} {FRENCH * 14}") == "cannot be told"
+
+
 def test_an_uncertain_language_stays():
     french = Cleaner(Clean(languages=("fr",)))
     assert french("TA 12/8, FC 80, SpO2 98 %, T 37").dropped is None

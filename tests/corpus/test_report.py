@@ -144,6 +144,13 @@ def test_the_page_shows_the_counts(built, report):
     a = report["sources"]["a"]
     for number in (a["words"], a["tokens"], a["words_left_out"], report["sources"]["b"]["words"]):
         assert f"{number:,}" in shown
+    looked_at = report["sources"]["a"]["documents_by_language"]
+    assert looked_at["en"] == 1 and set(looked_at) <= {"fr", "en", "cannot be told"}
+    # All but the one that is too short and the one that is no JSON.
+    assert sum(looked_at.values()) == report["sources"]["a"]["documents_read"] - 2
+    assert re.search(
+        rf"Language of {sum(looked_at.values())} documents after cleaning: all.*\sen\s+1\s+1\.2%", shown, re.DOTALL
+    )
     assert "documents surely in another: en 1" in shown and "Languages kept: fr" in shown
     assert re.search(r"10–99\s+1\s+82\s", shown)
     assert re.search(r"Distinct documents\s.*?\s1\s+121\s+121\s+96\.8%\s+2\s+2\s+4\s+3\.2%\s", shown, re.DOTALL)
@@ -211,3 +218,31 @@ def test_another_tokenizer_in_the_same_process_is_used(tmp_path):
 def test_a_licence_does_not_steer_the_terminal():
     shown = conditions(terms(["CC-BY-NC \x1b[31mred\x07", "mine\x9b2J\u202e"]))
     assert shown.isprintable() and "CC-BY-NC" in shown and "\ufffd[31mred\ufffd" in shown
+
+
+def test_the_language_of_a_sample_is_told_where_none_is_asked_for(tmp_path, tokenizer_folder):
+    words = ["patient", "treated", "antibiotics", "week", "fever", "pain", "ward", "chest", "doctor", "visit"]
+    english = [f"The {words[i % 10]} and the {words[i // 10 % 10]} number {i}: {ENGLISH}" for i in range(400)]
+    first = write_jsonl(tmp_path / "first.jsonl", [*sentences(1200), *english])
+    found = []
+    for num_workers in (1, 2):
+        out = tmp_path / str(num_workers)
+        made = {"tokenizer": {"path": str(tokenizer_folder)}, "deduplicate": {"exact": False}}
+        prepare(recipe(out, first, first, num_workers=num_workers, **made))
+        found.append(json.loads((out / "report.json").read_text())["sources"])
+        shown = " ".join(Page((out / "report.html").read_text()).shown)
+    a = found[0]["a"]["documents_by_language"]
+    assert a == found[1]["a"]["documents_by_language"] == found[1]["b"]["documents_by_language"]
+    # One in 20 of 1,600, a quarter of them English: 80 ± 9, 20 ± 4.
+    assert 50 < sum(a.values()) < 110 and 6 < a["en"] < 35 and a["en"] + a["fr"] > 0.95 * sum(a.values())
+    assert f"Language of {sum(a.values())} documents after cleaning: a sample of one in 20" in shown
+    assert found[0]["a"]["dropped"] == {}
+
+
+def test_a_source_of_which_no_document_was_drawn_says_so(tmp_path, tokenizer_folder):
+    source = write_jsonl(tmp_path / "a.jsonl", sentences(3))
+    prepare(recipe(tmp_path / "out", source, validation_fraction=0, tokenizer={"path": str(tokenizer_folder)}))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())["sources"]["a"]
+    assert report["documents_by_language"] == {}
+    shown = " ".join(Page((tmp_path / "out" / "report.html").read_text()).shown)
+    assert "Language: not known; no document was looked at, of a sample of one in 20." in shown
