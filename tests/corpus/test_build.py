@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -464,3 +465,28 @@ def test_a_hook_that_fails_on_every_document_ends_the_build(tmp_path, monkeypatc
     clean = {"hook": f"never_{tmp_path.name}:f"}
     with pytest.raises(UserError, match=r"none of its 6 documents stays .6 hook raised ValueError.*; mend the hook or"):
         prepare(recipe(tmp_path / "out", source, clean=clean, **with_tokenizer(tokenizer_folder)))
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_one_id_in_two_blocks_is_refused_with_both_places(tmp_path, num_workers):
+    """No worker reads both: hashes suspect them, and reading again shows where."""
+    texts = {f"doc-{i}": f"{i} {'Le patient est venu hier soir. ' * 70}" for i in range(4000)}
+    first, second = tmp_path / "a.jsonl", write_jsonl(tmp_path / "b.jsonl", {"doc-7": "Une autre source, le même id."})
+    write_jsonl(first, texts)
+    assert first.stat().st_size > 8 << 20
+    with open(first, "a") as file:
+        file.write(json.dumps({"id": "doc-7", "text": f"Un autre texte : {SECRET}."}) + "\n")
+    values = {
+        "output": str(tmp_path / "out"),
+        "sources": [{"name": path.stem, "path": str(path), "licence": "CC0"} for path in (first, second)],
+        "tokenizer": {"train": {"vocab_size": 80}},
+        "num_workers": num_workers,
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"prepare": values}))
+    command = [sys.executable, "-m", "camembert_bio", "prepare", str(tmp_path / "recipe.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 2
+    assert f"source 'a': {first} line 8 and {first} line 4001 have the same id; make ids unique" in done.stderr
+    assert SECRET not in done.stderr and "doc-7" not in done.stderr
+    assert not (tmp_path / "out").exists()
