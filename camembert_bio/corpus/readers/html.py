@@ -14,7 +14,8 @@ from lxml import etree
 from camembert_bio.corpus.readers.one_file import Opener, Part
 from camembert_bio.corpus.readers.record import BOM, BadDocumentError, refuse_nul
 
-_SKIPPED = {"script", "style", "head", "nav", "noscript", "template", "svg", "button", "select", "form", "footer"}
+_SKIPPED = {"script", "style", "head", "nav", "noscript", "template", "svg", "footer"}
+_SKIPPED |= {"button", "select", "textarea", "datalist"}  # of a form, in which the whole page may stand
 _INLINE = {
     "a",
     "abbr",
@@ -29,6 +30,7 @@ _INLINE = {
     "i",
     "ins",
     "kbd",
+    "label",
     "mark",
     "q",
     "s",

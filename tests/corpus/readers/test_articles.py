@@ -213,3 +213,9 @@ def test_an_encoding_that_is_none_of_a_page(tmp_path, charset):
 
 def test_deep_tags_take_linear_time():
     assert html.text_of(b"<div>" * 100_000 + b"x") == "x"
+
+
+def test_a_page_whose_body_stands_in_a_form_is_read_without_its_controls():
+    page = """<body><form action="/"><input value="x"><label>Rechercher <b>ici</b></label><button>OK</button>
+    <select><option>Comprimé</select><textarea>Votre avis</textarea><h1>Notice</h1><p>Un antibiotique.</p></form>"""
+    assert html.text_of(page.encode()) == "Rechercher ici\nNotice\nUn antibiotique."
