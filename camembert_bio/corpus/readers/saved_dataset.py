@@ -80,7 +80,7 @@ def _splits(source: Source) -> list[tuple[str, Any]]:
     except Exception as error:  # noqa: BLE001 (of many libraries; their messages may quote a record)
         raise UserError(
             f"source {source.name!r}: datasets cannot load {path} ({type(error).__name__}); give a folder written by "
-            "save_to_disk, or a name on the hub that is in the local cache or can be downloaded"
+            "save_to_disk, or a name on the hub that is in the local cache (HF_HUB_OFFLINE=0 lets it be downloaded)"
         ) from None
     if isinstance(loaded, datasets.Dataset):
         return [("", loaded)]

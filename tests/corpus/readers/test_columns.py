@@ -4,6 +4,7 @@ import random
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -80,6 +81,7 @@ def test_bad_rows_are_rejected_alone(tmp_path):
 TEXT_18_MB = "texte " * 3_000_000
 BOUNDED = """
 import sys
+from pathlib import Path
 from pathlib import Path
 from camembert_bio.corpus.documents import read
 from camembert_bio.corpus.memory import peak_memory_mb
@@ -209,11 +211,35 @@ def test_a_saved_dataset_that_is_damaged(tmp_path):
         read_all(tmp_path / "a")
 
 
-def test_a_name_on_the_hub_that_is_not_in_the_cache(tmp_path, monkeypatch):
+def offline(cache, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(cache))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def test_a_name_on_the_hub_is_read_from_the_local_cache(tmp_path, monkeypatch):
+    offline(tmp_path, monkeypatch)
+    folder = tmp_path / "owner___notes" / "default" / "0.0.0" / "0123abc"  # what a download leaves
+    folder.mkdir(parents=True)
+    rows = datasets.Dataset.from_dict(COLUMNS)
+    for name, value in {"builder_name": "parquet", "dataset_name": "notes", "config_name": "default"}.items():
+        setattr(rows.info, name, value)
+    rows.info.version = "0.0.0"
+    rows.info.splits = datasets.SplitDict({"train": datasets.SplitInfo("train", num_examples=2, dataset_name="notes")})
+    rows.info.write_to_directory(str(folder))
+    with pa.ipc.new_stream(folder / "notes-train.arrow", rows.data.table.schema) as writer:
+        writer.write_table(rows.data.table)
+    assert texts(Path("owner/notes"), format="datasets") == {"1": "été", "2": "b"}
+    listed = list_input(source(Path("owner/notes"), format="datasets"))
+    assert listed.files == (folder / "notes-train.arrow",) and re.fullmatch("[0-9a-f]{64}", listed.fingerprint)
+
+
+def test_a_name_on_the_hub_that_is_not_in_the_cache(tmp_path, monkeypatch):
+    offline(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"datasets cannot load nobody/nothing \(\w+\); .* in the local cache"):
+    with pytest.raises(
+        UserError, match=r"datasets cannot load nobody/nothing \(\w+\); .* in the local cache .HF_HUB_OFFLINE=0 lets it"
+    ):
         read_all("nobody/nothing", format="datasets")
     with pytest.raises(UserError, match="does not exist; check the path"):
         read_all(tmp_path / "nothing", format="datasets")
