@@ -20,6 +20,7 @@ from camembert_bio.errors import (
     EXIT_DO_NOT_REQUEUE,
     EXIT_FAILED,
     EXIT_USER_MISTAKE,
+    ON_EVERY_RANK,
     DoNotRequeueError,
     RunError,
     Terminated,
@@ -100,7 +101,7 @@ def _unexpected(error: Exception, verbose: bool) -> str:
 
 def _report(error: Exception | str, code: int) -> int:
     """Print an error once: on rank 0 if every rank has it, once a node if each node has its own, else where it is."""
-    everywhere = ranks.ON_EVERY_RANK in getattr(error, "__notes__", ())
+    everywhere = ON_EVERY_RANK in getattr(error, "__notes__", ())
     if ranks.is_main():
         print(f"camembert-bio: {error}", file=sys.stderr)
     elif not everywhere and (ranks.local_rank() == 0 or code != EXIT_USER_MISTAKE):

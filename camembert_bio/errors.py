@@ -12,6 +12,9 @@ EXIT_USER_MISTAKE = 2
 EXIT_RESUMABLE = 85
 EXIT_DO_NOT_REQUEUE = 86
 
+ON_EVERY_RANK = "raised on every rank"
+"""Note (PEP 678) on an error that all ranks raise, so that one of them prints it."""
+
 
 class UserError(Exception):
     """A mistake that the user can mend: one message with the fact, the value and the remedy.

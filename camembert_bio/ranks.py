@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from camembert_bio.errors import DoNotRequeueError, RunError, UserError
+from camembert_bio.errors import ON_EVERY_RANK, DoNotRequeueError, RunError, UserError
 
 T = TypeVar("T")
-
-ON_EVERY_RANK = "raised on every rank"
-"""Note (PEP 678) on an error that all ranks raise, so that one of them prints it."""
 
 _SHARED = (UserError, DoNotRequeueError, RunError)
 

@@ -41,6 +41,7 @@ NOT_RUN = {
         "camembert_bio/evaluation/workers.py"  # run by test_workers
     ),
     "mpirun -n 9 camembert-bio prepare small.yaml": "camembert_bio/corpus/workers.py",  # run by test_scale
+    "srun --mpi=pmix -n 9 camembert-bio prepare small.yaml": "camembert_bio/corpus/workers.py",
 }
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

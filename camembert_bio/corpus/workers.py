@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from camembert_bio import log
 from camembert_bio.corpus.memory import peak_memory_mb
-from camembert_bio.errors import RunError
+from camembert_bio.errors import ON_EVERY_RANK, RunError, UserError
 
 Result = TypeVar("Result")
 Measured = tuple[Result, float, int]
@@ -32,7 +32,9 @@ STOP = "stop"
 """File in the work folder that asks tasks to return at their next block."""
 _STOP_WAIT_S = 1.0
 _MPI_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
-"""Variables in which mpirun (Open MPI, MPICH) and srun say how many ranks there are."""
+"""Variables in which mpirun (Open MPI, MPICH) and srun --mpi=pmi2 say how many ranks there are."""
+_STEP_SIZE = "SLURM_STEP_NUM_TASKS"
+"""How many tasks srun started, with MPI or without; a shell from `srun --pty` hands its own on to mpirun's ranks."""
 
 
 class Workers:
@@ -103,10 +105,23 @@ class Workers:
 
 
 def world_size() -> int:
-    """Ranks that MPI started, 1 without it."""
-    if "PMIX_RANK" in os.environ and "SLURM_STEP_NUM_TASKS" in os.environ:  # srun --mpi=pmix
-        return int(os.environ["SLURM_STEP_NUM_TASKS"])
-    return next((int(os.environ[name]) for name in _MPI_SIZES if name in os.environ), 1)
+    """Ranks that MPI started, 1 without it.
+
+    Raises `UserError`, in each of its tasks, when srun started several of which none would know of the others.
+    """
+    for name in _MPI_SIZES:
+        if name in os.environ:
+            return int(os.environ[name])
+    num_tasks = int(os.environ.get(_STEP_SIZE, "1"))
+    if num_tasks > 1 and "PMIX_RANK" not in os.environ:
+        error = UserError(
+            f"srun started {num_tasks} tasks without MPI, so each would build the whole corpus; "
+            "use srun --mpi=pmix (srun --mpi=list shows what is there) or mpirun, or srun -n 1 for one machine"
+        )
+        error.add_note(ON_EVERY_RANK)
+        os.environ["RANK"] = os.environ.get("SLURM_PROCID", "0")  # so that one of them tells it
+        raise error
+    return num_tasks
 
 
 def join() -> bool:

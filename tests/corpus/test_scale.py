@@ -60,8 +60,8 @@ def command(folder: Path, values: dict[str, Any], num_workers: int, output: str)
     return [sys.executable, "-m", "camembert_bio", "prepare", str(recipe), "--json"]
 
 
-def run(arguments: list[str], code: int = 0) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def run(arguments: list[str], code: int = 0, **variables: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return done.stdout if code == 0 else done.stderr
@@ -103,7 +103,8 @@ def test_three_ranks_of_mpi_write_the_same_bytes_and_one_speaks(
     values: dict[str, Any], alone: Path, tmp_path: Path
 ) -> None:
     launcher = [str(MPIRUN), "--allow-run-as-root", "--oversubscribe", "-n", "3"]
-    told = run([*launcher, *command(tmp_path, values, 1, "corpus")])
+    # As in a shell from `srun --pty`, whose one task is not the three ranks.
+    told = run([*launcher, *command(tmp_path, values, 1, "corpus")], SLURM_STEP_NUM_TASKS="1")
     assert [json.loads(line)["hash"] for line in told.splitlines()] == [open_corpus(alone).manifest.hash]
     assert content(tmp_path / "corpus") == content(alone)
     refused = command(tmp_path, {**values, "decontaminate": {"tasks": {"ner": "nowhere"}}}, 1, "refused")
