@@ -47,6 +47,7 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ],
         "tokenizer": {"train": {"vocab_size": 600}},
         "validation_fraction": 0.1,
+        "shard_bytes": 2000,
         "deduplicate": {"near": 0.8, "sentences": 1},
         "decontaminate": {"tasks": {"ner": str(folder / "ner" / "test")}, "remove": True},
         "clean": {"languages": ["fr"], "boilerplate": 0.5},
@@ -112,27 +113,63 @@ def test_three_ranks_of_mpi_write_the_same_bytes_and_one_speaks(
     assert told.count("camembert-bio:") == 1 and "nowhere does not exist" in told
 
 
-def test_a_build_killed_at_random_times_ends_with_the_same_bytes_whoever_goes_on(
+KILLS = (
+    (".work-corpus/read/*.json", 2, ".work-corpus/layout.npz"),
+    (".work-corpus/kept/*.json", 4, ".work-corpus/tokens/*.json"),
+    (".tmp-*/*/*.arrow", 20, "corpus/corpus.json"),
+)
+"""Of a phase: what each task of it leaves, after how many a kill comes at most, and what only a later phase leaves."""
+
+
+def test_a_build_killed_in_three_phases_does_no_block_again_and_ends_with_the_same_bytes(
     values: dict[str, Any], alone: Path, tmp_path: Path
 ) -> None:
     generator = random.Random(os.environ.get("PYTEST_SEED", "7"))
-    for num_workers in (2, 0, 3):  # 0: three ranks of MPI
-        arguments = command(tmp_path, values, num_workers or 1, "corpus")
-        if MPIRUN and not num_workers:
-            arguments = [MPIRUN, "--allow-run-as-root", "--oversubscribe", "-n", "3", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(generator.uniform(1.5, 5))
+    crews = generator.sample((2, 3, 0), 3)  # processes; 0: three ranks of MPI
+    done: dict[Path, int] = {}
+    for num_workers, (left, most, later) in zip(crews, KILLS, strict=True):
+        process = begun(tmp_path, values, num_workers, left, generator.randint(1, most))
+        time.sleep(generator.uniform(0, 0.05))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        deadline = time.monotonic() + 180
-        while str(tmp_path / "corpus.yaml") in living():
-            assert time.monotonic() < deadline, "workers outlive a build that was killed"
-            time.sleep(0.1)  # they see that it is gone, and end
-    launcher = [MPIRUN, "--allow-run-as-root", "-n", "1"] if MPIRUN else []
-    run([*launcher, *command(tmp_path, values, 2, "corpus")])
+        wait_for_the_workers(tmp_path)
+        assert list(tmp_path.glob(left)) and not list(tmp_path.glob(later))
+        assert done.items() <= finished(tmp_path / ".work-corpus").items(), "a finished block was done again"
+        done = finished(tmp_path / ".work-corpus")
+    process = begun(tmp_path, values, 1, KILLS[-1][0], 1)
+    assert len(done) > 30 and done.items() <= finished(tmp_path / ".work-corpus").items()
+    assert process.wait(180) == 0
     assert content(tmp_path / "corpus") == content(alone)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "corpus.yaml"]
+
+
+def begun(folder: Path, values: dict[str, Any], num_workers: int, left: str, number: int) -> subprocess.Popen[bytes]:
+    """A build in a process group of its own, from the moment at which it has left so many files more of a phase."""
+    arguments = command(folder, values, num_workers or 1, "corpus")
+    if MPIRUN and num_workers in (0, 1):
+        arguments = [MPIRUN, "--allow-run-as-root", "--oversubscribe", "-n", "1" if num_workers else "3", *arguments]
+    before = set(folder.glob(left))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 180
+    while len(set(folder.glob(left)) - before) < number:
+        assert process.poll() is None and time.monotonic() < deadline, f"no {number} files more of {left}"
+        time.sleep(0.005)
+    return process
+
+
+def finished(work: Path) -> dict[Path, int]:
+    """When each file of a block was written, in the phases that have done it."""
+    marks = [mark for phase in ("read", "kept", "tokens") for mark in (work / phase).glob("[0-9]*.json")]
+    return {path: path.stat().st_mtime_ns for mark in marks for path in mark.parent.glob(f"{mark.stem}.*")}
+
+
+def wait_for_the_workers(folder: Path) -> None:
+    """Those of a build that was killed see that it is gone, and end."""
+    deadline = time.monotonic() + 180
+    while str(folder / "corpus.yaml") in living():
+        assert time.monotonic() < deadline, "workers outlive a build that was killed"
+        time.sleep(0.1)
 
 
 def living() -> str:
