@@ -65,33 +65,33 @@ _EARLY_TEXTS = (
 """With capitals, accents, digits and signs: what tokenizers are set to treat in different ways."""
 
 
-def prepare(recipe: Prepare) -> Manifest:
+def prepare(recipe: Prepare, ranks: Any = None) -> Manifest:
     """Build the corpus of a recipe at `recipe.output`, or verify it when it is there already.
 
+    `ranks` is what `workers.pool` gives: the ranks of MPI that do the work, or None for processes of this machine.
     Raises `UserError` for what the user can mend (sources, tokenizer, output), `RunError` when the disk fails, a
     worker is killed, or the tokenizer differs from transformers'. Then the output is as it was, and what was
     finished stays in the work folder beside it, for the same request to go on from.
     """
-    with workers.pool() as ranks:
-        check_output(recipe)
-        files.remove_stale(recipe.output)
-        inputs = list_inputs(recipe)
-        build = configuration(recipe, inputs)
-        if done := existing(recipe.output, build):
-            remove_work_folder(recipe)
-            logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])
-            return done
-        forget_caches()
-        cleaner_of(recipe.clean)
-        given = _given(recipe.tokenizer.path) if recipe.tokenizer.path else None
-        num = _num_workers(recipe, inputs)
-        with (
-            _disk_failures(recipe),
-            work_folder(recipe, build, inputs.stamp) as job,
-            workers.workers(num, ranks, job.folder) as crew,
-        ):
-            _build(job, build, inputs, given, crew)
-        return open_corpus(recipe.output).manifest
+    check_output(recipe)
+    files.remove_stale(recipe.output)
+    inputs = list_inputs(recipe)
+    build = configuration(recipe, inputs)
+    if done := existing(recipe.output, build):
+        remove_work_folder(recipe)
+        logger.info("%s is already built, every file verified: corpus %s", recipe.output, done.hash[:12])
+        return done
+    forget_caches()
+    cleaner_of(recipe.clean)
+    given = _given(recipe.tokenizer.path) if recipe.tokenizer.path else None
+    num = _num_workers(recipe, inputs)
+    with (
+        _disk_failures(recipe),
+        work_folder(recipe, build, inputs.stamp) as job,
+        workers.workers(num, ranks, job.folder) as crew,
+    ):
+        _build(job, build, inputs, given, crew)
+    return open_corpus(recipe.output).manifest
 
 
 def _build(job: Job, build: dict[str, Any], inputs: Inputs, given: Tokenizer | None, crew: Workers) -> None:

@@ -127,7 +127,7 @@ def world_size() -> int:
 def join() -> bool:
     """Take this rank's place among MPI's; False for one that worked for the coordinator, and is done now.
 
-    Only the coordinator, rank 0, calls `prepare`; it speaks for all.
+    Only the coordinator, rank 0, enters `pool`, reads the recipe and calls `prepare`; it speaks for all.
     """
     if world_size() == 1:
         return True
@@ -142,7 +142,7 @@ def join() -> bool:
 
 @contextmanager
 def pool() -> Iterator[Any]:
-    """MPI's other ranks as an executor, or None without MPI.
+    """MPI's other ranks as an executor for `prepare`, or None without MPI.
 
     Entered before anything can fail: the other ranks wait here, and leave when the block ends, whatever the reason.
     """

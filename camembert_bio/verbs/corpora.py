@@ -35,13 +35,14 @@ def add(verbs: Any) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    recipe = load(options)
     from camembert_bio.corpus import workers
     from camembert_bio.corpus.build import prepare
 
     if not workers.join():
         return EXIT_DONE
-    manifest = prepare(recipe)
+    with workers.pool() as ranks:  # before the recipe is read: a mistake in it must let the other ranks go
+        recipe = load(options)
+        manifest = prepare(recipe, ranks)
     tokens = sum(split.tokens for source in manifest.sources.values() for split in source.splits.values())
     value = {"corpus": str(recipe.output), "hash": manifest.hash, "tokens": tokens}
     return answer(options, value, f"{recipe.output}: {tokens:,} tokens, corpus {manifest.hash[:12]}")

@@ -113,6 +113,13 @@ def test_three_ranks_of_mpi_write_the_same_bytes_and_one_speaks(
     assert told.count("camembert-bio:") == 1 and "nowhere does not exist" in told
 
 
+@pytest.mark.skipif(MPIRUN is None, reason="no mpirun here")
+def test_one_of_three_ranks_of_mpi_tells_a_mistake_of_the_recipe(values: dict[str, Any], tmp_path: Path) -> None:
+    launcher = [str(MPIRUN), "--allow-run-as-root", "--oversubscribe", "-n", "3"]
+    told = run([*launcher, *command(tmp_path, {**values, "cleen": {}}, 1, "corpus")], code=2)
+    assert told.count("camembert-bio:") == 1 and told.count("did you mean 'clean'?") == 1
+
+
 KILLS = (
     (".work-corpus/read/*.json", 2, ".work-corpus/layout.npz"),
     (".work-corpus/kept/*.json", 4, ".work-corpus/tokens/*.json"),
