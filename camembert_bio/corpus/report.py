@@ -5,11 +5,10 @@ The one kind of ids in them: in `report.json`, those of evaluation documents tha
 
 from __future__ import annotations
 
-import re
+import logging
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -19,23 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from camembert_bio import files
-from camembert_bio.corpus import report_html
+from camembert_bio.corpus import licences, report_html
 from camembert_bio.corpus.memory import peak_memory_mb
 from camembert_bio.corpus.sample import LANGUAGE_SAMPLE
 from camembert_bio.corpus.workers import Workers
 from camembert_bio.shards.manifest import TRAIN, VALIDATION
 from camembert_bio.shards.packing import REFERENCE_LENGTH
 
-_CONDITIONS = {
-    "non_commercial": ({"nc"}, {"noncommercial"}, {"non", "commercial"}),
-    "share_alike": ({"sa"}, {"sharealike"}, {"share", "alike"}, {"odbl"}, {"gfdl"}),
-    "no_derivatives": ({"nd"}, {"noderivatives"}, {"no", "derivatives"}),
-}
-_FAMILIES = (
-    *({"cc", "by"}, {"creativecommons", "by"}, {"creative", "commons", "attribution"}, {"cc", "0"}),
-    *({"publicdomain"}, {"public", "domain"}, {"domaine", "public"}, {"licence", "ouverte"}, {"etalab"}),
-    *({"odbl"}, {"odc", "by"}, {"pddl"}, {"gfdl"}, {"apache"}),
-)
+logger = logging.getLogger(__name__)
+
 _PACKAGES = ("camembert-bio", "sentencepiece", "transformers", "pyarrow")
 
 
@@ -206,33 +197,17 @@ def write(folder: Path, tallies: dict[str, Tally], clock: Clock, found: dict[str
     report = {
         "sources": {name: tally.summary() for name, tally in tallies.items()},
         **found,
-        "licence": terms(licence for tally in tallies.values() for licence in tally.licences),
+        "licence": licences.terms(licence for tally in tallies.values() for licence in tally.licences),
         "versions": {name: _version(name) for name in _PACKAGES},
         **clock.summary(),
         "peak_memory_mb_by_the_end_of": peaks,
     }
+    for conflict in report["licence"]["conflicts"]:
+        logger.warning("licences: %s", conflict)
     report["peak_memory_mb"] = max(report["peak_memory_mb"], *peaks.values())
     files.write_json(folder / "report.json", report)
     files.write_atomic(folder / "report.md", _markdown(report))
     files.write_atomic(folder / "report.html", report_html.page(report))
-
-
-def terms(licences: Iterable[str]) -> dict[str, list[str]]:
-    """The licences that set each condition on the whole: one document's licence binds the corpus that holds it.
-
-    By the words of their names, so a rule of thumb and no advice: NC is non-commercial, SA share-alike, ND no
-    derivatives. Unknown are those that are not of a known family of open licences.
-    """
-    found: dict[str, list[str]] = {name: [] for name in (*_CONDITIONS, "unknown")}
-    for licence in sorted(set(licences)):
-        words = frozenset(re.findall(r"[a-z]+|[0-9]+", licence.lower()))
-        known = any(family <= words for family in _FAMILIES)
-        for name, signs in _CONDITIONS.items():
-            if any(sign <= words for sign in signs) and (known or name == "non_commercial"):
-                found[name].append(licence)
-        if not known:
-            found["unknown"].append(licence)
-    return found
 
 
 def _version(package: str) -> str | None:
@@ -266,8 +241,9 @@ def _markdown(report: dict[str, Any]) -> str:
         f"Tokenizer: {tokenizer['vocab_size']:,} ids ({tokenizer['kind']}, {tokenizer['origin']}); "
         f"{tokenizer['equal']} of {tokenizer['passages']} passages have the same ids in transformers.",
         "",
-        f"Licence: {report_html.conditions(report['licence'])}.",
+        f"Licence: {licences.conditions(report['licence'])}.",
         "",
+        *(f"**Licences in conflict:** {conflict}.\n" for conflict in report["licence"]["conflicts"]),
         f"Time: {report['wall_s']} s; CPU-seconds by stage: {stages}. Peak memory: {report['peak_memory_mb']} MB.",
     ]
     return "\n".join(lines) + "\n"

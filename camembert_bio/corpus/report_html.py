@@ -10,17 +10,13 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+from camembert_bio.corpus.licences import Terms, conditions
 from camembert_bio.page import bar, document, table, tiles
 from camembert_bio.shards.manifest import VALIDATION
 from camembert_bio.shards.packing import REFERENCE_LENGTH
 
 _FREQUENCIES = ((1, 1), (2, 2), (3, 9), (10, 99), (100, None))
 _FILL = f"Fill at {REFERENCE_LENGTH}"
-_CONDITIONS = {
-    "non_commercial": "non-commercial",
-    "share_alike": "share-alike",
-    "no_derivatives": "no derivatives",
-}
 
 
 def page(report: dict[str, Any]) -> str:
@@ -45,20 +41,6 @@ def page(report: dict[str, Any]) -> str:
         *_tokenizer(report),
     ]
     return document("Corpus report", body)
-
-
-def conditions(terms: dict[str, list[str]]) -> str:
-    """The licence that results for the whole, in words: each condition, and the licences that set it."""
-    named = {name: ", ".join(map(_printable, licences)) for name, licences in terms.items()}
-    met = [f"{label} ({named[name]})" for name, label in _CONDITIONS.items() if named[name]]
-    if named["unknown"]:
-        met.append(f"and what these ask, which are not known here: {named['unknown']}")
-    return "; ".join(met) or "attribution at most"
-
-
-def _printable(licence: str) -> str:
-    """A record's own licence, without what would steer the terminal that shows it."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in licence)
 
 
 def _kept(source: dict[str, Any]) -> int:
@@ -206,7 +188,7 @@ def _evaluation(sets: dict[str, Any] | None) -> Iterator[str]:
     yield table("Share of each evaluation document's word n-grams; report.json names those found", head, rows)
 
 
-def _licences(sources: dict[str, Any], terms: dict[str, list[str]]) -> Iterator[str]:
+def _licences(sources: dict[str, Any], terms: Terms) -> Iterator[str]:
     rows = [
         [licence, name, f"{count:,}"]
         for name, source in sources.items()
@@ -215,6 +197,7 @@ def _licences(sources: dict[str, Any], terms: dict[str, list[str]]) -> Iterator[
     yield "<h2>Licences</h2>"
     yield table("Documents kept", ("Licence", "Source", "Documents"), rows)
     yield f"<p><strong>The whole: {escape(conditions(terms))}.</strong></p>"
+    yield from (f"<p><strong>In conflict:</strong> {escape(conflict)}.</p>" for conflict in terms["conflicts"])
     yield (
         '<p class="muted">The rule: one non-commercial licence makes the whole non-commercial, one share-alike licence '
         "makes it share-alike, one without derivatives forbids to pass it on; told by their names. Ask a lawyer.</p>"
