@@ -9,13 +9,15 @@ from camembert_bio import config
 from camembert_bio.errors import UserError
 
 
-def inspect(path: Path, document: str | None = None) -> dict[str, Any]:
+def inspect(path: Path, document: str | None = None, with_build: bool = False) -> dict[str, Any]:
     """A description of a folder or a shard, its hashes verified; `document` decodes one of a corpus by id.
+
+    `with_build` adds what a corpus was built from: the recipe and the hash of each input.
 
     Raises `UserError` when the path holds nothing of ours.
     """
     if (path / "corpus.json").is_file():
-        return _corpus(path, document)
+        return _corpus(path, document, with_build)
     if document is not None:
         raise UserError(f"--document needs a corpus folder; {path} has no corpus.json")
     if (path / "run.json").is_file():
@@ -33,12 +35,12 @@ def inspect(path: Path, document: str | None = None) -> dict[str, Any]:
     )
 
 
-def _corpus(path: Path, document: str | None) -> dict[str, Any]:
+def _corpus(path: Path, document: str | None, with_build: bool) -> dict[str, Any]:
     from camembert_bio.corpus.inspect import decode, describe
 
     if document is not None:
         return {"document": document, "text": decode(path, document)}
-    return {"kind": "corpus", **describe(path)}
+    return {"kind": "corpus", **describe(path, with_build)}
 
 
 def _shard(path: Path) -> dict[str, Any]:

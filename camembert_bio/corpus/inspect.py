@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from camembert_bio.errors import UserError
 from camembert_bio.shards.manifest import TOKENIZER, TRAIN, VALIDATION, Split, open_corpus, verify
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """The manifest in short, every file's hash verified.
+def describe(folder: Path, with_build: bool = False) -> dict[str, Any]:
+    """The manifest in short, every file's hash verified; `with_build` adds the recipe and the inputs' hashes.
 
     Raises `UserError` when the folder is no corpus, `RunError` when a file differs from the manifest.
     """
@@ -19,16 +20,23 @@ def describe(folder: Path) -> dict[str, Any]:
     verify(corpus)
     manifest = corpus.manifest
     sources = {
-        name: {"licence": source.licence, **{split: _counts(value) for split, value in source.splits.items()}}
+        name: {
+            "licence": source.licence,
+            "weight": source.weight,
+            **{split: _counts(value) for split, value in source.splits.items()},
+        }
         for name, source in manifest.sources.items()
     }
-    return {
+    about = {
         "hash": manifest.hash,
         "verified": True,
         "tokenizer": manifest.tokenizer_kind,
         "vocab_size": manifest.vocab_size,
         "sources": sources,
+        "removals": [asdict(removal) for removal in manifest.removals],
+        "paths": manifest.paths,
     }
+    return about | ({"build": manifest.build} if with_build else {})
 
 
 def decode(folder: Path, doc_id: str) -> str:

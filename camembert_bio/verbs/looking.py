@@ -30,7 +30,7 @@ def _inspect(options: argparse.Namespace) -> int:
         for name in ("text", "corpus"):
             if getattr(options, name):
                 raise UserError(f"--{name} belongs to the windows of a step; give --step N too")
-        return answer(options, inspect(options.path, options.document))
+        return answer(options, inspect(options.path, options.document, options.json or options.verbose))
     if options.document is not None:
         raise UserError("--document is of a corpus and --step of a run; give one of them")
     from camembert_bio.pretrain import look

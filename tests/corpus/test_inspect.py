@@ -1,11 +1,20 @@
+import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from camembert_bio import files
+from camembert_bio.corpus.forget import forget
 from camembert_bio.corpus.inspect import decode, describe
 from camembert_bio.errors import RunError, UserError
+from camembert_bio.shards.manifest import open_corpus
 
 from .conftest import sentences
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_describe(corpus):
@@ -15,6 +24,33 @@ def test_describe(corpus):
     assert a["licence"] == "CC0"
     assert a["train"]["documents"] + a["validation"]["documents"] == 60
     assert a["train"]["shards"] == len(corpus.manifest.sources["a"].splits["train"].shards)
+
+
+def test_describe_tells_weights_removals_and_where_the_inputs_stood(corpus, tmp_path):
+    folder = shutil.copytree(corpus.folder, tmp_path / "copy")
+    values = json.loads((folder / "corpus.json").read_text())
+    values["sources"]["b"]["weight"] = 2.5
+    (folder / "corpus.json").write_text(json.dumps(values))
+    forget(folder, ["doc-55", "doc-54"])
+    about = describe(folder)
+    assert [source["weight"] for source in about["sources"].values()] == [1.0, 2.5]
+    assert about["removals"] == [{"date": open_corpus(folder).manifest.removals[0].date, "documents": 2}]
+    assert about["paths"] == {"a": values["paths"]["a"], "b": values["paths"]["b"]}
+    assert about["paths"]["a"].endswith("first.jsonl")
+    assert describe(corpus.folder)["removals"] == [] and "build" not in about
+
+
+def test_inspect_tells_the_recipe_and_the_inputs_hashes_when_asked(corpus):
+    def told(*options):
+        command = [sys.executable, "-m", "camembert_bio", "inspect", str(corpus.folder), *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, cwd=ROOT)
+        return json.loads(done.stdout)
+
+    assert "build" not in told()
+    assert told("--json") == told("--verbose") == {"kind": "corpus", **describe(corpus.folder, with_build=True)}
+    build = told("--json")["build"]
+    assert build["recipe"]["shard_bytes"] == 2000
+    assert build["inputs"]["a"] == files.sha256_file(corpus.folder.parent / "first.jsonl")
 
 
 def test_describe_finds_a_changed_file(tmp_path, corpus):
