@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from camembert_bio import files
 from camembert_bio.corpus.build import prepare
 from camembert_bio.corpus.forget import forget
 from camembert_bio.corpus.ids_file import read_ids
+from camembert_bio.corpus.tokenize import load_tokenizer
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.manifest import Corpus, open_corpus, verify
 
 from .conftest import recipe, sentences, write_jsonl
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -64,7 +68,31 @@ def test_the_documents_are_gone_and_the_others_as_before(corpus, folder):
     assert not (folder / "windows").exists()
     named = {entry.path for split in ("train", "validation") for _, entry in after.manifest.shards(split)}
     assert {path.relative_to(folder).as_posix() for path in folder.glob("*/*.arrow")} == named
-    assert not any(b"doc-55\0" in path.read_bytes() for path in files.below(folder))
+
+
+def test_no_file_holds_the_id_a_word_or_the_tokens_of_the_document_any_more(corpus, folder):
+    """The same search before, so that it is known to find them."""
+    text = sentences(60, seed=1)[55]
+    word = load_tokenizer(folder / "tokenizer").encode([text.split()[1]])[0]
+    assert text.split()[1] == "1.55" and text not in sentences(40, seed=2)
+    dtype = next(corpus.open(entry).input_ids.dtype for _, entry in corpus.manifest.shards("train"))
+    whole = documents(corpus)["a", "doc-55"]
+    needles = {
+        "id": b"doc-55",
+        "tokens": np.array(whole, dtype).tobytes(),
+        "half of them": np.array(whole[len(whole) // 2 :], dtype).tobytes(),
+        "word": np.array(word, dtype).tobytes(),
+        "text": text.encode(),
+        "word as text": b"1.55",
+    }
+
+    def found():
+        contents = [path.read_bytes() for path in files.below(folder)]
+        return {name for name, needle in needles.items() if any(needle in content for content in contents)}
+
+    assert found() == {"id", "tokens", "half of them", "word"}
+    forget(folder, ["doc-55"])
+    assert found() == set()
 
 
 def test_only_shards_that_held_one_are_written(corpus, folder):
