@@ -155,13 +155,17 @@ def tables(grid: Grid, results: Iterable[Result]) -> list[dict[str, list[Result]
 
 
 def _by_model(runs: Sequence[Result]) -> dict[str, list[Result]]:
-    """The runs of each model; a name that stood for several models is told apart by its weights' hash."""
+    """The runs of each model; a name that stood for several is told apart by the hash of weights, then of tokenizer."""
     contents = _grouped(runs, lambda r: (r.model, r.weights_sha256, r.tokenizer_sha256, r.version))
     names = [name for name, *_ in contents]
-    return {
-        name if names.count(name) == 1 else f"{name} ({weights[:8]}, version {version})": found
-        for (name, weights, _, version), found in contents.items()
-    }
+    weighed = [(name, weights, version) for name, weights, _, version in contents]
+    found = {}
+    for (name, weights, tokenizer, version), its_runs in contents.items():
+        hashes = weights[:8]
+        if weighed.count((name, weights, version)) > 1:
+            hashes = f"{hashes}, tokenizer {tokenizer[:8]}"
+        found[name if names.count(name) == 1 else f"{name} ({hashes}, version {version})"] = its_runs
+    return found
 
 
 def _grouped(

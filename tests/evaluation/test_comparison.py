@@ -134,6 +134,21 @@ def test_runs_of_other_weights_under_one_name_are_told_apart(tmp_path):
     assert section.models == ("bio (11111111, version 0)", "bio (22222222, version 0)")
 
 
+def test_runs_of_another_tokenizer_under_one_name_are_told_apart(tmp_path):
+    write_grid(tmp_path)
+    for seed, tokenizer in enumerate(("11111111ff", "22222222ff", "22222222ff")):
+        write_run(tmp_path, "bio", seed, 0.5, tokenizer_sha256=tokenizer)
+    write_run(tmp_path, "bio", 3, 0.6, weights_sha256="33333333ff")
+    (section,) = compare(tmp_path).sections
+    weights = "weights-"  # eight characters, as of a hash
+    assert section.models == (
+        "bio (33333333, version 0)",
+        f"bio ({weights}, tokenizer 11111111, version 0)",
+        f"bio ({weights}, tokenizer 22222222, version 0)",
+    )
+    assert [len(section.tasks[0].entries[model].runs) for model in section.models] == [1, 1, 2]
+
+
 def test_models_and_tasks_stand_in_the_recipes_order(report, tmp_path):
     assert report.sections[0].models == ("general", "bio")
     assert [task.name for task in report.sections[0].tasks] == ["EMEA", "CAS"]
