@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def write_report(
         "csv": ("report.csv", csv_text(report)),
     }
     if with_text:
-        tested = {run.task: run.data_sha256 for run in report.runs}
+        tested = {(run.task, run.data_sha256) for run in report.runs}
         contents["page_with_text"] = (PAGE_WITH_TEXT, page(report, factors, _texts(report.grid.tasks, tested)))
     if card_of is not None:
         contents["card"] = (f"card-{card_of}/README.md", card(report, card_of))
@@ -49,19 +49,21 @@ def write_report(
     return {kind: output / name for kind, (name, _) in contents.items()}
 
 
-def _texts(tasks: tuple[dict[str, Any], ...], tested: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The texts of the test documents of each task of entities, by id."""
+def _texts(
+    tasks: tuple[dict[str, Any], ...], tested: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """By task of entities and hash of its data, as they lie now: the texts of the test documents, by id."""
     from camembert_bio.evaluation.tasks import load_task
 
     found = {}
     for task in (config.build(Task, values) for values in tasks):
-        if task.name not in tested or task.type != "ner":
+        if task.name not in {name for name, _ in tested} or task.type != "ner":
             continue
         data = load_task(task)
-        if tested[task.name] != data.sha256:
+        if (task.name, data.sha256) not in tested:
             raise UserError(
                 f"task {task.name}: its documents are not those that were tested any more; run finetune again, or "
                 "report without --text"
             )
-        found[task.name] = {document.id: document.text for document in data.test}
+        found[task.name, data.sha256] = {document.id: document.text for document in data.test}
     return found

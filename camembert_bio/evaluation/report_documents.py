@@ -32,6 +32,9 @@ mark i { font: 600 .62rem system-ui, sans-serif; margin-left: .3em; vertical-ali
     + "\n"
 )
 
+GONE = '<p class="muted">The recipe&#x27;s documents are not those that were tested here: none is shown.</p>'
+"""In the place of the documents of a table whose data are no task's of the recipe any more."""
+
 _CLASSES = {"boundary and type": "both"}
 
 

@@ -29,8 +29,8 @@ dt.how { font-weight: 600; }
 .how { display: block; margin: .6rem 0; max-width: 48rem; } .how p { margin: .3rem 0; }
 """
 
-Texts = Mapping[str, Mapping[str, str]]
-"""By task and document: the texts that the page is to show."""
+Texts = Mapping[tuple[str, str], Mapping[str, str]]
+"""By (task, hash of its data) and document: the texts that the page is to show."""
 
 
 def page(report: Report, factors: Factors, texts: Texts | None = None) -> str:
@@ -98,8 +98,9 @@ def _section(section: Section, number: int, texts: Texts | None) -> Iterator[str
     for place, task in enumerate(section.tasks):
         yield f'<h3 id="{_anchor(number, place)}">{escape(task.name)}</h3>'
         yield from report_task.task_part(section, task)
-        if texts is not None and task.is_of_entities and task.first.task in texts:
-            yield report_documents.documents(task, texts[task.first.task])
+        if texts is not None and task.is_of_entities:
+            its_texts = texts.get((task.first.task, task.first.data_sha256))
+            yield report_documents.documents(task, its_texts) if its_texts else report_documents.GONE
 
 
 def _summary(section: Section) -> str:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 
@@ -128,10 +129,15 @@ def with_documents(brat_folder, tmp_path):
     values = {"name": "drugs", "format": "brat", **parts}
     data = load_task(config.build(Task, values))
     files.write_json(tmp_path / "finetune.json", {"models": {"bio": "x"}, "tasks": [values], "seeds": [0]})
-    rows = [Row(document.id, document.spans, document.spans[1:], document.spans) for document in data.test]
-    folder = write_run(tmp_path, "bio", 0, 0.5, task="drugs", scores=scores(rows), data_sha256=data.sha256)
-    write_predictions(folder, "drugs-bio-0", rows)
+    write_tagged(tmp_path, data, 0)
     return tmp_path, data
+
+
+def write_tagged(output, data, seed):
+    """A run that misses each document's first entity."""
+    rows = [Row(document.id, document.spans, document.spans[1:], document.spans) for document in data.test]
+    folder = write_run(output, "bio", seed, 0.5, task="drugs", scores=scores(rows), data_sha256=data.sha256)
+    write_predictions(folder, f"drugs-bio-{seed}", rows)
 
 
 def test_documents_are_shown_on_request_alone_and_in_a_page_of_their_own(with_documents):
@@ -162,6 +168,34 @@ def test_texts_are_read_of_tasks_of_entities_alone(with_documents):
     files.write_json(output / "finetune.json", {**grid, "tasks": [*grid["tasks"], gone]})
     write_answers_run(output, "classes", "classification", "bio", 0, [Labelled("a", ("x",), ("x",))])
     assert write_report(output, with_text=True)["page_with_text"].is_file()
+
+
+@pytest.mark.parametrize("other_seed", [0, 1])
+def test_each_table_shows_the_documents_that_it_tested(with_documents, tmp_path, other_seed):
+    """A second version of the corpus under the same name, in which one text begins with other words."""
+    output, data = with_documents
+    shutil.rmtree(output / "drugs")
+    write_tagged(output, data, other_seed)
+    (task,) = json.loads((output / "finetune.json").read_text())["tasks"]
+    shutil.copytree(task["test"], tmp_path / "later")
+    prefix = "PRÉFIXE LONG "
+    text = tmp_path / "later/doc000.txt"
+    text.write_text(prefix + text.read_text(encoding="utf-8"), encoding="utf-8")
+    lines = []
+    for line in text.with_suffix(".ann").read_text(encoding="utf-8").splitlines():
+        name, (label, start, end), words = ((cells := line.split("\t"))[0], cells[1].split(), cells[2])
+        lines.append(f"{name}\t{label} {int(start) + len(prefix)} {int(end) + len(prefix)}\t{words}\n")
+    text.with_suffix(".ann").write_text("".join(lines), encoding="utf-8")
+    task["test"] = str(tmp_path / "later")
+    later = load_task(config.build(Task, task))
+    files.write_json(output / "finetune.json", {"models": {"bio": "x"}, "tasks": [task], "seeds": [0, 1]})
+    write_tagged(output, later, 1 - other_seed)
+    html = write_report(output, with_text=True)["page_with_text"].read_text()
+    assert html.count("Documents (16), annotated and predicted side by side") == 1
+    assert html.count("The recipe&#x27;s documents are not those that were tested here: none is shown.") == 1
+    missed = re.findall(r'title="[A-Z]+, missed">([^<]*)', html)
+    assert sorted(missed) == sorted(d.text[d.spans[0].start : d.spans[0].end] for d in later.test)
+    assert later.sha256 != data.sha256
 
 
 def test_documents_that_changed_since_are_refused(with_documents):
