@@ -99,8 +99,9 @@ def read_saved(folder: Path) -> Saved:
     records = [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
     run_id, num_documents = records[0].get("id"), records[0].get("num_documents")
     task_type, scale = records[0].get("type", "ner"), records[0].get("scale", [0.0, 1.0])
+    is_type = isinstance(task_type, str) and task_type in MEASURES
     is_scale = isinstance(scale, list) and [type(edge) for edge in scale] == [float, float]
-    if not isinstance(run_id, str) or type(num_documents) is not int or task_type not in MEASURES or not is_scale:
+    if not isinstance(run_id, str) or type(num_documents) is not int or not is_type or not is_scale:
         raise UserError(f"{path}, line 1 does not say id and num_documents; run finetune again")
     if len(records) != num_documents + 1:
         raise UserError(

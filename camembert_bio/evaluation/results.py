@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, FiniteFloat
 
 from camembert_bio import config, files
 from camembert_bio.errors import UserError
@@ -86,15 +89,21 @@ class Result:
     type: TaskType = "ner"
     ledger: Ledger = NOTHING_LOST
     """Of entities; of another type of task nothing is lost."""
-    history: tuple[dict[str, float], ...] = ()
+    history: tuple[dict[str, FiniteFloat], ...] = ()
     """For each evaluation in training: `step`, `train_loss`, `validation_f1`."""
     best_step: int | None = None
-    train_s: float = 0.0
+    train_s: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if missing := [name for name in figures_of(self.type) if not isinstance(self.scores.get(name), (int, float))]:
+        if missing := [name for name in figures_of(self.type) if not _is_number(self.scores.get(name))]:
             raise ValueError(f"scores hold no number for {', '.join(missing)}")
+        if any(point.get("step", 1) < 1 for point in self.history):
+            raise ValueError("history holds an evaluation before the first step")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def read_output(output: Path) -> tuple[Grid, dict[Path, Result]]:

@@ -90,6 +90,14 @@ def no_run_id(lines):
     return ['{"id":null,"num_documents":2}', *lines[1:]]
 
 
+def a_type_that_is_none(lines):
+    return ['{"id":"some-id","num_documents":2,"type":[]}', *lines[1:]]
+
+
+def a_type_of_keys(lines):
+    return ['{"id":"some-id","num_documents":2,"type":{}}', *lines[1:]]
+
+
 def one_document_twice(lines):
     return [lines[0], lines[1], lines[1]]
 
@@ -104,6 +112,8 @@ def one_document_twice(lines):
         (a_deep_line, r"predictions\.jsonl, line 2 is not JSON, perhaps cut"),
         (number_as_a_string, r"predictions\.jsonl, line 1 does not say id and num_documents"),
         (no_run_id, r"predictions\.jsonl, line 1 does not say id and num_documents"),
+        (a_type_that_is_none, r"predictions\.jsonl, line 1 does not say id and num_documents"),
+        (a_type_of_keys, r"predictions\.jsonl, line 1 does not say id and num_documents"),
         (one_document_twice, r"predictions\.jsonl holds a document twice"),
         (another_record, r"predictions\.jsonl, line 2 is not a document's record"),
         (a_number, r"predictions\.jsonl, line 2 is not a record"),

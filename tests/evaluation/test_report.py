@@ -326,6 +326,18 @@ def test_a_result_that_is_cut(output):
             r"result\.json: scores hold no number for f1, precision, recall, iob2_f1, ceiling",
         ),
         ({"num_documents": 3}, r"result\.json\.num_documents"),
+        (
+            {"history": [{"step": 1, "validation_f1": float("nan")}]},
+            r"result\.json\.history\.0\.validation_f1: input should be a finite number",
+        ),
+        ({"history": [{"step": 1, "validation_f1": float("inf")}]}, r"validation_f1: input should be a finite number"),
+        ({"history": [{"step": 0, "validation_f1": 0.5}]}, r"history holds an evaluation before the first step"),
+        ({"train_s": float("nan")}, r"result\.json\.train_s: input should be a finite number"),
+        ({"train_s": -1}, r"result\.json\.train_s: input should be greater than or equal to 0"),
+        (
+            {"scores": dict.fromkeys(("f1", "precision", "recall", "iob2_f1", "ceiling"), float("nan"))},
+            r"result\.json: scores hold no number for f1, precision, recall, iob2_f1, ceiling",
+        ),
     ],
 )
 @pytest.mark.parametrize("read", [compare, inspect])
