@@ -169,6 +169,7 @@ def _key(result: Result) -> str:
 
 
 def _task_table(models: Mapping[str, Sequence[Result]], saved: Mapping[str, Saved]) -> TaskTable:
+    _check_gold(models, saved)
     entries = {model: _entry(runs, [saved[_key(run)] for run in runs]) for model, runs in models.items()}
     task = TaskTable(next(iter(models.values()))[0].task, entries, {})
     documents = next(iter(entries.values())).documents
@@ -184,6 +185,25 @@ def _task_table(models: Mapping[str, Sequence[Result]], saved: Mapping[str, Save
         if (found := _difference(entries[pair[0]], entries[pair[1]], task.measure))
     }
     return replace(task, comparisons=pairs)
+
+
+def _check_gold(models: Mapping[str, Sequence[Result]], saved: Mapping[str, Saved]) -> None:
+    """Raise `UserError` where runs on the same documents have other gold, or those of a model other perfect spans."""
+    first = next(iter(models.values()))[0]
+    for runs in models.values():
+        for run in runs:
+            for part, other in (("gold", first), ("perfect", runs[0])):
+                one, two = (_by_document(saved[_key(each)], part) for each in (other, run))
+                if one.keys() == two.keys() and one != two:
+                    raise UserError(
+                        f"{_key(other)} and {_key(run)} have other {part} answers on the same data, so one was "
+                        "changed; remove its folder, or both, and run finetune again"
+                    )
+
+
+def _by_document(saved: Saved, part: str) -> dict[str, Any]:
+    """One part of each row; None of a text that is only read."""
+    return {row.document: getattr(row, part, None) for row in saved.rows}
 
 
 def _entry(runs: Sequence[Result], saved: Sequence[Saved]) -> Entry:

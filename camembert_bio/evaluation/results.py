@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from camembert_bio import config, files
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation import measures
+from camembert_bio.evaluation.measures import Scale
 from camembert_bio.evaluation.predictions import RECIPE, RESULT, Saved, read_saved
 from camembert_bio.evaluation.recipe import UNTRAINED, TaskType
 
@@ -50,12 +51,12 @@ class Grid:
 class Ledger:
     """Annotated entities, and those of them that a perfect tagger loses, by reason (`ceiling.perfect_spans`)."""
 
-    gold: int
-    nested: int
-    discontinuous: int
-    boundary: int
-    unknown_label: int
-    window: int
+    gold: NonNegativeInt
+    nested: NonNegativeInt
+    discontinuous: NonNegativeInt
+    boundary: NonNegativeInt
+    unknown_label: NonNegativeInt
+    window: NonNegativeInt
 
 
 NOTHING_LOST = Ledger(0, 0, 0, 0, 0, 0)
@@ -131,17 +132,59 @@ def read_result(folder: Path) -> Result:
     return config.build(Result, config.read_json(path), str(path))
 
 
+def id_of(made: Mapping[str, Any], scale: Scale) -> str:
+    """The id of a run, of the fields of its result: the sha256 of all that decides its predictions.
+
+    Names and paths are not among it; `scale` is its task's, which similarities alone have.
+    """
+    return files.sha256_json(
+        {
+            "weights": made["weights_sha256"],
+            "tokenizer": made["tokenizer_sha256"],
+            "data": made["data_sha256"],
+            "protocol": made["protocol"],
+            "seed": made["seed"],
+            "version": made["version"],
+            **({} if made["type"] == "ner" else {"type": made["type"], "scale": scale}),
+        }
+    )
+
+
 def verified(folder: Path, result: Result) -> Saved:
-    """A run's predictions. Raises `UserError` when its result is not what its folder and its predictions say."""
+    """A run's predictions.
+
+    Raises `UserError` when its result is not what its folder and its predictions say, or has not the id of what it says
+    it was made of.
+    """
     name = f"{result.task}/{result.model}/seed-{result.seed}"
     if "/".join(folder.parts[-3:]) != name:
         raise UserError(f"{folder}: its {RESULT} is of {name}")
     saved = read_saved(folder)
     if saved.id != result.id or saved.type != result.type:
         raise UserError(f"{folder}: its {RESULT} and its predictions are of two runs")
+    if id_of(vars(result), saved.scale) != result.id:
+        raise UserError(
+            f"{folder}: the weights, tokenizer, data, protocol, seed or version in its {RESULT} is not that of its id"
+        )
     if saved.scores != result.scores:
         raise UserError(f"{folder}: the scores in its {RESULT} are not those of its predictions")
+    if result.num_documents.test != len(saved.rows) or (result.type == "ner" and not _adds_up(result.ledger, saved)):
+        raise UserError(f"{folder}: the counts in its {RESULT} are not those of its predictions")
     return saved
+
+
+def _adds_up(ledger: Ledger, saved: Saved) -> bool:
+    """Whether a ledger is of the predictions' gold, and loses as many of it as the perfect tagger does there.
+
+    Predictions tell discontinuous entities, but neither what training documents knew nor where windows are cut: how the
+    losses are divided among the other reasons is taken as it stands.
+    """
+    gold = sum(len(row.gold) for row in saved.rows)
+    lost = [span for row in saved.rows for span in set(row.gold) - set(row.perfect)]
+    losses = ledger.nested + ledger.discontinuous + ledger.boundary + ledger.unknown_label + ledger.window
+    num_discontinuous = sum(not span.is_continuous for span in lost)
+    told = ledger.discontinuous + ledger.unknown_label >= num_discontinuous >= ledger.discontinuous
+    return ledger.gold == gold and losses == len(lost) and told
 
 
 def problem_of(folder: Path, result: Result) -> str | None:

@@ -24,7 +24,7 @@ from camembert_bio.evaluation.claims import alone, claim
 from camembert_bio.evaluation.predictions import RECIPE, RESULT
 from camembert_bio.evaluation.recipe import UNTRAINED, Finetune, Task, protocol
 from camembert_bio.evaluation.report import write_report
-from camembert_bio.evaluation.results import find_runs, problem_of, read_result, seeds_of
+from camembert_bio.evaluation.results import find_runs, id_of, problem_of, read_result, seeds_of
 from camembert_bio.evaluation.splits import find_split
 from camembert_bio.evaluation.tasks import TaskData, load_task
 
@@ -91,18 +91,8 @@ def open_grid(recipe: Finetune, mistakes: Mistakes) -> tuple[list[TaskData], lis
 
 
 def run_id(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> str:
-    """The sha256 of all that decides a run's predictions; names and paths are not among it."""
-    return files.sha256_json(
-        {
-            "weights": model.weights_sha256,
-            "tokenizer": model.tokenizer_sha256,
-            "data": task.sha256,
-            "protocol": protocol(recipe),
-            "seed": seed,
-            "version": __version__,
-            **({} if task.task.type == "ner" else {"type": task.task.type, "scale": task.task.scale}),
-        }
-    )
+    """The sha256 of all that decides a run's predictions (`results.id_of`)."""
+    return id_of(_result(recipe, task, model, seed), task.task.scale)
 
 
 def is_finished(folder: Path, identity: str) -> bool:

@@ -1,4 +1,4 @@
-"""Output folders of finetune with known scores: ten documents of ten entities each."""
+"""Output folders of finetune with known scores: ten documents of ten entities each, unless rows are given."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.measures import scores_of
 from camembert_bio.evaluation.predictions import Row, scores, write_answers, write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
+from camembert_bio.evaluation.results import id_of
 
 NUM_DOCUMENTS = 10
 LABELS = ("CHEM", "DISO")
@@ -52,18 +53,20 @@ def iob2_of(f1: float) -> float:
     return 2 * (100 * f1 - 10) / 190
 
 
-def write_run(output: Path, model: str, seed: int, f1: float, **changes: Any) -> Path:
-    """A finished run; returns its folder."""
+def write_run(output: Path, model: str, seed: int, f1: float, rows: list[Row] | None = None, **changes: Any) -> Path:
+    """A finished run of `rows_of(f1)`, or of other rows; returns its folder."""
     task = changes.get("task", "EMEA")
-    result = {
-        "id": f"{task}-{model}-{seed}",
+    rows = rows_of(f1) if rows is None else rows
+    gold, lost = sum(len(row.gold) for row in rows), sum(len({*row.gold} - {*row.perfect}) for row in rows)
+    result: dict[str, Any] = {
         "task": task,
         "model": model,
         "seed": seed,
         "protocol": paper_protocol(),
-        "scores": scores(rows_of(f1)),
-        "ledger": {"gold": 100, "nested": 7, "discontinuous": 2, "boundary": 1, "window": 0, "unknown_label": 0},
-        "num_documents": {"train": 11, "validation": 12, "test": 10},
+        "scores": scores(rows),
+        "ledger": {"gold": gold, "nested": min(lost, 7), "boundary": max(0, lost - 7)}
+        | dict.fromkeys(("discontinuous", "window", "unknown_label"), 0),
+        "num_documents": {"train": 11, "validation": 12, "test": len(rows)},
         "data_sha256": "d",
         "weights_sha256": f"weights-of-{model}",
         "tokenizer_sha256": "t",
@@ -75,8 +78,9 @@ def write_run(output: Path, model: str, seed: int, f1: float, **changes: Any) ->
         **changes,
     }
     folder = output / task / model / f"seed-{seed}"
+    result["id"] = id_of({"type": "ner", **result}, (0.0, 1.0))
     files.write_json(folder / "result.json", result)
-    write_predictions(folder, result["id"], rows_of(f1))
+    write_predictions(folder, result["id"], rows)
     return folder
 
 
@@ -103,8 +107,7 @@ def write_answers_run(
 ) -> Path:
     """A finished run of a task that is not of entities; returns its folder."""
     scale = (0.0, 5.0)
-    result = {
-        "id": f"{task}-{model}-{seed}",
+    result: dict[str, Any] = {
         "task": task,
         "type": task_type,
         "model": model,
@@ -120,6 +123,7 @@ def write_answers_run(
         **changes,
     }
     folder = output / task / model / f"seed-{seed}"
+    result["id"] = id_of(result, scale)
     files.write_json(folder / "result.json", result)
     write_answers(folder, result["id"], task_type, scale, rows)
     return folder

@@ -7,10 +7,20 @@ import pytest
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.comparison import compare
 from camembert_bio.evaluation.counting import count_documents
+from camembert_bio.evaluation.measures import Rated
 from camembert_bio.evaluation.predictions import write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
 from camembert_bio.evaluation.statistics import difference, holm
-from tests.evaluation.outputs import AFTER, BEFORE, iob2_of, rows_of, write_grid, write_run, write_two_models
+from tests.evaluation.outputs import (
+    AFTER,
+    BEFORE,
+    iob2_of,
+    rows_of,
+    write_answers_run,
+    write_grid,
+    write_run,
+    write_two_models,
+)
 
 FORGIVEN = {"protocol": "audited", **paper_protocol()}
 
@@ -179,4 +189,42 @@ def test_runs_on_other_documents_than_they_say_are_refused(tmp_path, model, mess
     rows.append(replace(last, document="other"))
     write_predictions(folder, json.loads((folder / "result.json").read_text())["id"], rows)
     with pytest.raises(UserError, match=f"{message}.*run finetune again"):
+        compare(tmp_path)
+
+
+def without_an_entity(part):
+    """The rows of a run of 0.5 whose first document has an entity less; scores and ledger are counted of these."""
+    first, *others = rows_of(0.5)
+    return [replace(first, **{part: getattr(first, part)[:-1]}), *others]
+
+
+@pytest.mark.parametrize(
+    ("part", "model", "pair"),
+    [
+        ("gold", "general", "EMEA/general/0 and EMEA/general/1"),
+        ("gold", "bio", "EMEA/general/0 and EMEA/bio/1"),
+        ("perfect", "general", "EMEA/general/0 and EMEA/general/1"),
+    ],
+)
+def test_gold_that_differs_between_runs_on_the_same_data_is_refused(tmp_path, part, model, pair):
+    write_grid(tmp_path)
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, model, 1, 0.5, without_an_entity(part))
+    with pytest.raises(UserError, match=rf"{pair} have other {part} answers on the same data.*remove its folder"):
+        compare(tmp_path)
+
+
+def test_what_tags_hold_may_differ_between_models(tmp_path):
+    write_grid(tmp_path)
+    write_run(tmp_path, "general", 0, 0.5)
+    write_run(tmp_path, "bio", 0, 0.5, without_an_entity("perfect"))
+    assert set(compare(tmp_path).sections[0].tasks[0].entries) == {"general", "bio"}
+
+
+def test_answers_have_one_gold_too(tmp_path):
+    write_grid(tmp_path, tasks=("pairs",))
+    for seed, gold in enumerate((1.0, 2.0)):
+        rows = [Rated("a", gold, 1.5), Rated("b", 4.0, 3.0)]
+        write_answers_run(tmp_path, "pairs", "similarity", "bio", seed, rows)
+    with pytest.raises(UserError, match="pairs/bio/0 and pairs/bio/1 have other gold answers on the same data"):
         compare(tmp_path)

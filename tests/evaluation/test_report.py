@@ -112,7 +112,7 @@ def test_labels_errors_and_ledger(text):
     general = rows(text, "general")
     assert float(general[2][1]) == pytest.approx(100 * statistics.mean(BEFORE), abs=0.06)
     assert sum(map(float, general[2][1:6])) == pytest.approx(100, abs=0.3)
-    assert general[3] == ["general", "100", "90", "7", "2", "1", "0", "0"]
+    assert general[3] == ["general", "100", "90", "7", "0", "3", "0", "0"]
 
 
 def cost_cells(name, num_runs, hours, watts, pue=devices.PUE):
@@ -357,14 +357,66 @@ def test_a_recipe_of_another_shape_is_named(two_models, read, content):
         read(two_models)
 
 
-def edit_the_scores(folder):
-    result = json.loads((folder / "result.json").read_text())
+def id_in(folder):
+    return json.loads((folder / "result.json").read_text())["id"]
+
+
+def edit(change):
+    def edited(folder):
+        result = json.loads((folder / "result.json").read_text())
+        change(result)
+        (folder / "result.json").write_text(json.dumps(result))
+
+    return edited
+
+
+@edit
+def edit_the_scores(result):
     result["scores"]["f1"] += 0.01
-    (folder / "result.json").write_text(json.dumps(result))
+
+
+@edit
+def edit_the_protocol(result):
+    result["protocol"]["max_steps"] = 40
+
+
+@edit
+def edit_the_weights(result):
+    result["weights_sha256"] = "others"
+
+
+@edit
+def edit_the_version(result):
+    result["version"] = "1"
+
+
+@edit
+def edit_the_data(result):
+    result["data_sha256"] = "others"
+
+
+@edit
+def edit_the_ledger(result):
+    result["ledger"]["nested"] = 999
+
+
+@edit
+def edit_the_ledgers_gold(result):
+    result["ledger"] |= {"gold": 101, "nested": 8}
+
+
+@edit
+def edit_the_ledgers_reasons(result):
+    result["ledger"] |= {"nested": 0, "discontinuous": 7}
+
+
+@edit
+def edit_the_number_of_documents(result):
+    result["num_documents"]["test"] = 11
 
 
 def edit_the_predictions(folder):
-    write_predictions(folder, "EMEA-bio-3", rows_of(0.99))
+    write_predictions(folder, id_in(folder), rows_of(0.99))
 
 
 def cut_the_predictions(folder):
@@ -377,7 +429,7 @@ def delete_the_predictions(folder):
 
 
 def predictions_of_another_run(folder):
-    write_predictions(folder, "EMEA-bio-4", rows_of(AFTER[3]))
+    write_predictions(folder, id_in(folder.with_name("seed-4")), rows_of(AFTER[3]))
 
 
 def result_of_another_run(folder):
@@ -389,6 +441,18 @@ def result_of_another_run(folder):
     ("change", "message"),
     [
         (edit_the_scores, r"the scores in its result\.json are not those of its predictions"),
+        *(
+            (
+                change,
+                r"the weights, tokenizer, data, protocol, seed or version in its result\.json is not that of its id",
+            )
+            for change in (edit_the_protocol, edit_the_weights, edit_the_version, edit_the_data)
+        ),
+        *(
+            (change, r"the counts in its result\.json are not those of its predictions")
+            for change in (edit_the_ledger, edit_the_ledgers_gold, edit_the_ledgers_reasons)
+        ),
+        (edit_the_number_of_documents, r"the counts in its result\.json are not those of its predictions"),
         (edit_the_predictions, r"the scores in its result\.json are not those of its predictions"),
         (cut_the_predictions, r"predictions\.jsonl, line 11 is not JSON, perhaps cut"),
         (delete_the_predictions, r"predictions\.jsonl cannot be read \(FileNotFoundError\)"),

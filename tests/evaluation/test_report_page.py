@@ -10,7 +10,7 @@ from camembert_bio.evaluation.comparison import compare
 from camembert_bio.evaluation.cost import DEFAULT_FACTORS
 from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.measures import Labelled
-from camembert_bio.evaluation.predictions import Row, scores, write_predictions
+from camembert_bio.evaluation.predictions import Row
 from camembert_bio.evaluation.recipe import Task
 from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.report_documents import highlighted
@@ -86,8 +86,7 @@ def test_what_a_corpus_names_is_escaped(tmp_path):
     write_grid(tmp_path, models=("bio",))
     label = '<script>"&'
     row = Row("doc", [Span(((0, 2),), label)], [Span(((0, 2),), label)], [])
-    folder = write_run(tmp_path, "bio", 0, 0.5, scores=scores([row]), device="<b>GPU</b>")
-    write_predictions(folder, "EMEA-bio-0", [row])
+    write_run(tmp_path, "bio", 0, 0.5, [row], device="<b>GPU</b>")
     html = page(compare(tmp_path), DEFAULT_FACTORS)
     assert needs_nothing_else(html)
     assert label in shown(html) and "<b>GPU</b>" in shown(html)
@@ -136,8 +135,7 @@ def with_documents(brat_folder, tmp_path):
 def write_tagged(output, data, seed):
     """A run that misses each document's first entity."""
     rows = [Row(document.id, document.spans, document.spans[1:], document.spans) for document in data.test]
-    folder = write_run(output, "bio", seed, 0.5, task="drugs", scores=scores(rows), data_sha256=data.sha256)
-    write_predictions(folder, f"drugs-bio-{seed}", rows)
+    write_run(output, "bio", seed, 0.5, rows, task="drugs", data_sha256=data.sha256)
 
 
 def test_documents_are_shown_on_request_alone_and_in_a_page_of_their_own(with_documents):
@@ -200,8 +198,7 @@ def test_each_table_shows_the_documents_that_it_tested(with_documents, tmp_path,
 
 def test_documents_that_changed_since_are_refused(with_documents):
     output, _ = with_documents
-    path = output / "drugs/bio/seed-0/result.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "data_sha256": "other"}))
+    write_run(output, "bio", 0, 0.5, task="drugs", data_sha256="other")
     with pytest.raises(
         UserError, match=r"task drugs: its documents are not those that were tested any more; run finetune"
     ):
