@@ -143,19 +143,20 @@ def _as_json(scores: Scores) -> dict[str, Any]:
 def score(folder: Path) -> dict[str, Any]:
     """The scores of a run's folder, or of each run below a folder, by path, from predictions.jsonl alone.
 
-    Raises `UserError` when there is none, or on the first file that is not whole.
+    Raises `UserError` when there is no run, or on the first of which that file is missing or not whole.
     """
     if (folder / PREDICTIONS).is_file():
         return read_saved(folder).scores
-    found = sorted(path.parent for path in folder.rglob(PREDICTIONS) if not _is_unfinished(path))
+    places = [path.parent for name in (PREDICTIONS, f"seed-*/{RESULT}") for path in folder.rglob(name)]
+    found = sorted({place for place in places if not _is_unfinished(place.relative_to(folder))})
     if not found:
         raise UserError(f"{folder} holds no {PREDICTIONS}; give the output folder of finetune, or a run's folder")
     return {run.relative_to(folder).as_posix(): read_saved(run).scores for run in found}
 
 
-def _is_unfinished(path: Path) -> bool:
-    """Whether a file lies in a folder that a killed run left aside (files.atomic_folder)."""
-    return any(part.startswith(".tmp-") for part in path.parts)
+def _is_unfinished(run: Path) -> bool:
+    """Whether a run's folder, as seen from the one that is scored, is one that a killed run left aside."""
+    return any(part.startswith(".tmp-") for part in run.parts)  # files.atomic_folder
 
 
 def _mentions(rows: Sequence[Row], part: str) -> list[Mention]:

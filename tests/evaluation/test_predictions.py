@@ -138,6 +138,23 @@ def test_a_folder_without_runs(tmp_path):
         score(tmp_path)
 
 
+def test_a_run_without_its_predictions_is_named(tmp_path, rows):
+    write_predictions(tmp_path / "task/tiny/seed-0", "some-id", rows)
+    (tmp_path / "task/tiny/seed-1").mkdir()
+    (tmp_path / "task/tiny/seed-1/result.json").write_text("{}")
+    for folder in (tmp_path, tmp_path / "task/tiny"):
+        with pytest.raises(UserError, match=r"seed-1/predictions\.jsonl cannot be read \(FileNotFoundError\); run"):
+            score(folder)
+
+
+def test_results_below_a_folder_of_any_name_are_scored(tmp_path, rows):
+    output = tmp_path / ".tmp-x" / "out"
+    write_predictions(output / "task/tiny/seed-0", "some-id", rows)
+    write_predictions(output / "task/tiny/.tmp-host-1-01234567-seed-1", "some-id", rows)
+    assert score(output).keys() == {"task/tiny/seed-0"}
+    assert score(output / "task/tiny/seed-0") == scores(rows)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
