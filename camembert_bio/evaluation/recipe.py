@@ -64,7 +64,9 @@ UNTRAINED: tuple[TaskType, ...] = ("perplexity", "pseudo-perplexity")
 """Types without fine-tuning: the model's own head is scored, so test documents suffice."""
 
 _Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TAKEN = re.compile(r"finetune\.json|report(_with_text)?\.(html|md|tex|csv)", re.IGNORECASE)
+"""Files of an output folder, which no task's folder may be called like."""
 
 
 @config.strict_fields
@@ -101,7 +103,7 @@ class Task:
     """One task: a corpus and its split, or a corpus for each part."""
 
     name: str
-    """Name in the report and of the task's folder: letters, digits, `.`, `_`, `-`."""
+    """Name in the report and of the task's folder: at most 100 letters, digits, `.`, `_`, `-`."""
     format: Format
     """`brat`: `.txt` with `.ann`; `e3c`: the XMI of the E3C corpus; `cas1`, `cas2`: the two label sets of the DEFT
     release of CAS; `conll`: tokens and tags; `jsonl`: texts and character spans, or rows; `json`: a list of rows;
@@ -333,5 +335,11 @@ def _defaults() -> dict[str, Any]:
 
 
 def _check_name(kind: str, name: str) -> None:
-    if not _NAME.match(name):
-        raise ValueError(f"{kind} name {name!r} does not do for a folder; use letters, digits, '.', '_' and '-'")
+    if not _NAME.fullmatch(name):
+        shown = name if len(name) <= 100 else f"{name[:20]}... of {len(name)} characters"
+        raise ValueError(
+            f"{kind} name {shown!r} does not do for a folder; use at most 100 letters, digits, '.', '_' and '-', the "
+            "first of them a letter or digit"
+        )
+    if kind == "task" and _TAKEN.fullmatch(name):
+        raise ValueError(f"task name {name!r} is that of a file beside the tasks' folders; give another")

@@ -47,6 +47,8 @@ def test_the_audited_protocol_allows_no_leak(recipe_values):
     [
         ({"models": {}}, "models"),
         ({"models": {"../up": "x"}}, "model name '../up' does not do for a folder"),
+        ({"models": {"tiny\n": "x"}}, r"model name 'tiny\\n' does not do for a folder"),
+        ({"models": {"x" * 101: "x"}}, r"model name 'x{20}\.\.\. of 101 characters' does not do .*; use at most 100"),
         ({"seeds": [1, 1]}, "one is given twice"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [2**32]}, r"seeds\.0: input should be less than 4294967296"),
@@ -79,6 +81,11 @@ def test_task_names_are_distinct(recipe_values):
             r"labels and dropped_labels both hold B; give each label once",
         ),
         ({"labels": []}, r"tasks\.0\.labels"),
+        ({"name": "t\n"}, r"tasks\.0: task name 't\\n' does not do for a folder"),
+        ({"name": "x" * 300}, r"task name 'x{20}\.\.\. of 300 characters' does not do for a folder; use at most 100"),
+        ({"name": ".lock"}, r"tasks\.0: task name '\.lock' does not do for a folder; .* the first of them a letter"),
+        ({"name": "finetune.json"}, "task name 'finetune.json' is that of a file beside the tasks' folders; give anot"),
+        ({"name": "Report.HTML"}, "task name 'Report.HTML' is that of a file beside the tasks' folders; give another"),
         ({"format": "bratt"}, r"tasks\.0\.format"),
         ({"type": "qa"}, r"tasks\.0\.type"),
         ({"type": "classification"}, r"tasks\.0: format brat is not read for type classification, but for ner, perpl"),
@@ -92,6 +99,10 @@ def test_task_names_are_distinct(recipe_values):
 def test_mistakes_of_a_task_are_named(recipe_values, changes, message):
     with pytest.raises(UserError, match=message):
         build(recipe_values, tasks=[recipe_values["tasks"][0] | changes])
+
+
+def test_a_model_may_be_called_like_a_file_of_the_output(recipe_values):
+    build(recipe_values, models={"report.md": "x", "x" * 100: "x"})
 
 
 def test_the_page_of_recipes_says_which_formats_a_type_is_read_from():

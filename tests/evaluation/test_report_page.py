@@ -159,6 +159,16 @@ def test_documents_are_shown_on_request_alone_and_in_a_page_of_their_own(with_do
     )
 
 
+def test_no_task_may_be_called_like_a_file_of_the_report(with_documents):
+    output, _ = with_documents
+    write_report(output, with_text=True, card_of="bio")
+    names = {path.name for path in output.iterdir() if path.is_file()}
+    assert len(names) == 6
+    for name in names:
+        with pytest.raises(UserError, match=f"task name '{name}' is that of a file beside the tasks' folders"):
+            config.build(Task, {"name": name, "format": "brat", "train": "a", "test": "b"})
+
+
 def test_texts_are_read_of_tasks_of_entities_alone(with_documents):
     output, _ = with_documents
     grid = json.loads((output / "finetune.json").read_text())
