@@ -7,6 +7,7 @@ entry for each model. Each task has its measure.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import statistics as plain
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio import files
-from camembert_bio.errors import UserError, raise_all
+from camembert_bio.errors import Mistakes, UserError, raise_all
 from camembert_bio.evaluation.entries import Entry, Estimate, entry_of, measure_of, titles_of
 from camembert_bio.evaluation.measures import Measure
 from camembert_bio.evaluation.predictions import Saved
@@ -24,6 +25,8 @@ from camembert_bio.evaluation.recipe import UNTRAINED, paper_protocol
 from camembert_bio.evaluation.results import Grid, Result, read_output, tables, verified
 from camembert_bio.evaluation.spread import Ratios
 from camembert_bio.evaluation.statistics import Difference, difference, holm
+
+logger = logging.getLogger(__name__)
 
 PAPER = "paper"
 
@@ -142,22 +145,28 @@ def published_protocol() -> dict[str, Any]:
     return values
 
 
-def compare(output: Path) -> Report:
+def compare(output: Path, leave_out_broken: bool = False) -> Report:
     """Read and verify the runs below `output` and compare their models.
 
-    Raises what `read_output` raises, and `UserError` naming each run whose scores its own predictions do not give.
+    Raises what `read_output` raises, and `UserError` naming each run that cannot be read or whose scores its own
+    predictions do not give; with `leave_out_broken` these are left out with a warning, and if no other is there the
+    report has no section.
     """
-    grid, results = read_output(output)
+    broken = Mistakes()
+    grid, results = read_output(output, broken)
+    whole: list[Result] = []
     saved: dict[str, Saved] = {}
-    problems = []
     for folder, result in results.items():
-        try:
+        with broken.noted():
             saved[_key(result)] = verified(folder, result)
-        except UserError as error:
-            problems.append(str(error))
-    raise_all(f"{output} cannot be reported; run finetune again, or remove the folders of these runs:", problems)
+            whole.append(result)
+    if not leave_out_broken:
+        heading = f"{output} cannot be reported; run finetune again, or remove the folders of these runs:"
+        raise_all(heading, broken.messages)
+    for message in broken.messages:
+        logger.warning("left out of the report: %s", message)
     by_protocol: dict[str, list[TaskTable]] = {}
-    for models in tables(grid, results.values()):
+    for models in tables(grid, whole):
         task = _task_table(models, saved)
         by_protocol.setdefault(files.canonical_json(task.first.protocol), []).append(task)
     sections = [_section(tasks, grid) for tasks in by_protocol.values()]

@@ -18,12 +18,17 @@ PAGE_WITH_TEXT = "report_with_text.html"
 
 
 def write_report(
-    output: Path, factors: Factors = DEFAULT_FACTORS, with_text: bool = False, card_of: str | None = None
+    output: Path,
+    factors: Factors = DEFAULT_FACTORS,
+    with_text: bool = False,
+    card_of: str | None = None,
+    leave_out_broken: bool = False,
 ) -> dict[str, Path]:
     """Write the report of the runs below `output` beside them; returns what was written, by its kind.
 
-    `with_text` writes the documents too, into a page of their own; `card_of` a model card of that model. Raises what
-    `comparison.compare` raises, and `UserError` when the documents are not those that were tested, and for a model that
+    `with_text` writes the documents too, into a page of their own; `card_of` a model card of that model;
+    `leave_out_broken` is that of `comparison.compare`, and where no run is left nothing is written. Raises what
+    `compare` raises, and `UserError` when the documents are not those that were tested, and for a model that
     has no run.
     """
     from camembert_bio.evaluation.comparison import compare
@@ -32,7 +37,9 @@ def write_report(
     from camembert_bio.evaluation.report_markdown import markdown
     from camembert_bio.evaluation.report_tables import csv_text, latex
 
-    report = compare(output)
+    report = compare(output, leave_out_broken)
+    if not report.sections:
+        return {}
     contents = {
         "report": (MARKDOWN, markdown(report, factors)),
         "page": (PAGE, page(report, factors)),

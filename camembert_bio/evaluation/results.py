@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from camembert_bio import config, files
-from camembert_bio.errors import UserError
+from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation import measures
 from camembert_bio.evaluation.measures import Scale
 from camembert_bio.evaluation.predictions import RECIPE, RESULT, Saved, read_saved
@@ -107,17 +107,21 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def read_output(output: Path) -> tuple[Grid, dict[Path, Result]]:
-    """What was asked, and the result of each run below `output` by its folder.
+def read_output(output: Path, broken: Mistakes) -> tuple[Grid, dict[Path, Result]]:
+    """What was asked, and the result of each run below `output` by its folder; unreadable ones are noted in `broken`.
 
-    Raises `UserError` when `output` is not an output folder of finetune, holds no run, or a file of it cannot be read.
+    Raises `UserError` when `output` is not an output folder of finetune, or holds no run.
     """
     if not (output / RECIPE).is_file():
         raise UserError(f"{output} has no {RECIPE}; give the output folder of finetune")
     grid = config.build(Grid, config.read_json(output / RECIPE), str(output / RECIPE))
-    found = {folder: read_result(folder) for folder in find_runs(output)}
-    if not found:
+    folders = find_runs(output)
+    if not folders:
         raise UserError(f"{output} holds no finished run; run finetune")
+    found = {}
+    for folder in folders:
+        with broken.noted():
+            found[folder] = read_result(folder)
     return grid, found
 
 

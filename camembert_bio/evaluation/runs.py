@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from camembert_bio import __version__, config, files
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation.claims import alone, claim
-from camembert_bio.evaluation.predictions import RECIPE, RESULT
+from camembert_bio.evaluation.predictions import PREDICTIONS, RECIPE, RESULT
 from camembert_bio.evaluation.recipe import UNTRAINED, Finetune, Task, protocol
 from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.results import find_runs, id_of, problem_of, read_result, seeds_of
@@ -39,7 +39,8 @@ def run_finetune(recipe: Finetune) -> Path | None:
     """Do every run of the recipe that is not done yet, and write the report; returns the report's path.
 
     Runs that other processes do meanwhile are left to them, and taken over if they die before this one is through; the
-    report is of the runs that are done, None when there is none. Every task and model folder is read before the first
+    report is of the runs that are done, None when there is none. Broken ones that the recipe does not ask for are left
+    out of it with a warning. Every task and model folder is read before the first
     run. Raises `UserError` with all that is wrong with them and with the output.
     """
     tasks, models = check_finetune(recipe)
@@ -52,7 +53,8 @@ def run_finetune(recipe: Finetune) -> Path | None:
     if num_left:
         logger.info("%d runs are being done by other processes, which will report them", num_left)
     with alone(recipe.output):
-        return write_report(recipe.output)["report"] if find_runs(recipe.output) else None
+        found = find_runs(recipe.output)
+        return write_report(recipe.output, leave_out_broken=True).get("report") if found else None
 
 
 def check_finetune(recipe: Finetune) -> tuple[list[TaskData], list[ModelFolder]]:
@@ -61,6 +63,10 @@ def check_finetune(recipe: Finetune) -> tuple[list[TaskData], list[ModelFolder]]
     with mistakes.noted():
         _check_output(recipe.output)
     tasks, models = open_grid(recipe, mistakes)
+    for task, model in itertools.product(tasks, models):
+        for seed in seeds_of(task.task.type, recipe.seeds):
+            with mistakes.noted():
+                _check_replaceable(recipe, task, model, seed)
     mistakes.raise_any("finetune cannot start:")
     return tasks, models
 
@@ -114,6 +120,17 @@ def _check_output(output: Path) -> None:
         raise UserError(f"output {output} holds other files and no {RECIPE}; give a new or empty folder")
 
 
+def _check_replaceable(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> None:
+    """Raise `UserError` where a run that is to be done would take away more than another run."""
+    folder = _folder(recipe, task, model, seed)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, in the place of a run's folder; move it away")
+    foreign = {path.name for path in folder.glob("*")} - {RESULT, PREDICTIONS}
+    if foreign and not is_finished(folder, run_id(recipe, task, model, seed)):
+        shown = ", ".join(sorted(foreign)[:3])
+        raise UserError(f"{folder} is to be replaced by a run and holds other files ({shown}); move them away")
+
+
 def _check_split(task: Task) -> None:
     """Raise `UserError` for a split that says itself that it leaks."""
     if task.split is not None and task.path is not None and find_split(task.split, task.format, task.path).leaks:
@@ -128,7 +145,7 @@ def _run_seeds(recipe: Finetune, task: TaskData, model: ModelFolder) -> tuple[in
     from camembert_bio.evaluation.task_types import TaskRuns
 
     seeds = seeds_of(task.task.type, recipe.seeds)
-    folders = {seed: recipe.output / task.name / model.name / f"seed-{seed}" for seed in seeds}
+    folders = {seed: _folder(recipe, task, model, seed) for seed in seeds}
     ids = {seed: run_id(recipe, task, model, seed) for seed in seeds}
     due = [seed for seed in seeds if not is_finished(folders[seed], ids[seed])]
     if len(due) < len(seeds):
@@ -150,12 +167,16 @@ def _run(recipe: Finetune, task: TaskData, model: ModelFolder, runs: TaskRuns, s
     """One run, to its folder."""
     from camembert_bio.evaluation.task_types import summary
 
-    folder = recipe.output / task.name / model.name / f"seed-{seed}"
+    folder = _folder(recipe, task, model, seed)
     done = runs.run(seed, f"{task.name} {model.name} seed {seed}")
     _save(folder, _result(recipe, task, model, seed), run_id(recipe, task, model, seed), done)
     steps = f", best at step {done.outcome.best_step} of {recipe.max_steps}" if done.outcome.best_step else ""
     found, train_s = summary(task, done.found), done.outcome.train_s
     logger.info("%s, %s, seed %d: %s%s, %.0f s", task.name, model.name, seed, found, steps, train_s)
+
+
+def _folder(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> Path:
+    return recipe.output / task.name / model.name / f"seed-{seed}"
 
 
 def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 from camembert_bio import config
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation import runs
+from camembert_bio.evaluation.claims import claim
 from camembert_bio.evaluation.predictions import score
 from camembert_bio.evaluation.recipe import Finetune, Task
+from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.runs import check_finetune, run_finetune, run_id
 from camembert_bio.inspection import inspect
 
@@ -136,6 +139,48 @@ def test_a_broken_run_is_redone(copied, name):
     assert after["seed-1"] == before["seed-1"]
     redone = json.loads((folder(copied) / "result.json").read_text())
     assert (redone["scores"], redone["id"]) == (whole["scores"], whole["id"])
+
+
+@pytest.mark.parametrize("name", ["result.json", "predictions.jsonl"])
+def test_a_broken_run_that_is_not_asked_for_is_left_out_of_the_report(copied, name, caplog):
+    path = folder(copied, 1) / name
+    path.write_text(path.read_text()[:-40])
+    before = stamps(copied["output"])
+    text = run(copied, seeds=[0]).read_text(encoding="utf-8")
+    assert stamps(copied["output"]) == before
+    assert re.search(r"\| tiny \| .* \| 1 \|\n", text)
+    assert f"left out of the report: {path}" in caplog.text
+    with pytest.raises(UserError, match=rf"cannot be reported; .* remove the folders of these runs:\n  - {path}"):
+        write_report(copied["output"])
+
+
+def test_a_copy_of_a_run_under_another_name_does_not_count_twice(copied, caplog):
+    shutil.copytree(folder(copied, 1), folder(copied, 7))
+    assert re.search(r"\| tiny \| .* \| 2 \|\n", run(copied).read_text(encoding="utf-8"))
+    assert "seed-7: its result.json is of drugs/tiny/seed-1" in caplog.text
+
+
+def test_no_report_where_every_run_is_broken_and_another_process_does_it(copied):
+    for seed in (0, 1):
+        (folder(copied, seed) / "result.json").write_text("{")
+    with claim(folder(copied, 0)), claim(folder(copied, 1)):
+        assert run(copied) is None
+
+
+def test_a_folder_with_files_of_others_is_not_replaced(copied):
+    notes = folder(copied) / "notes.txt"
+    notes.write_text("x")
+    before = stamps(copied["output"])
+    run(copied)  # finished, so nothing is replaced
+    message = rf"{folder(copied)} is to be replaced by a run and holds other files \(notes\.txt\); move them away"
+    with pytest.raises(UserError, match=message):
+        run(copied, max_steps=4)
+    assert notes.read_text() == "x"
+    assert stamps(copied["output"]) == before
+    shutil.rmtree(folder(copied, 1))
+    folder(copied, 1).write_text("x")
+    with pytest.raises(UserError, match=r"seed-1 is a file, in the place of a run's folder; move it away"):
+        run(copied)
 
 
 def change_data(values, tmp_path):
