@@ -124,7 +124,7 @@ def fit(head: TaskHead[Any], recipe: Finetune, seed: int, name: str) -> Fitted:
     """Train, choosing the weights on validation; test documents are not asked for.
 
     `name` labels the progress bar. The generators' states outside are left as they were. Raises `RunError` when the
-    loss is no longer finite, `UserError` for a precision that the GPU does not have.
+    loss or the score is no longer finite, `UserError` for a precision that the GPU does not have.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda" and recipe.precision == "bf16" and not torch.cuda.is_bf16_supported(False):
@@ -164,6 +164,8 @@ def _train(
             raise RunError(f"{name}: the loss is {train_loss} at step {step}; try a lower learning_rate")
         with _precision(model, recipe):
             score = head.validate(model)
+        if not math.isfinite(score):
+            raise RunError(f"{name}: {head.metric} is {score} at step {step}; try a lower learning_rate")
         history.append({"step": step, "train_loss": train_loss, f"validation_{head.metric}": score})
         best.offer(model, score, step)
         if best.num_without_gain == recipe.patience:

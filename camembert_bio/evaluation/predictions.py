@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,7 +101,9 @@ def read_saved(folder: Path) -> Saved:
     run_id, num_documents = records[0].get("id"), records[0].get("num_documents")
     task_type, scale = records[0].get("type", "ner"), records[0].get("scale", [0.0, 1.0])
     is_type = isinstance(task_type, str) and task_type in MEASURES
-    is_scale = isinstance(scale, list) and [type(edge) for edge in scale] == [float, float]
+    is_scale = (
+        isinstance(scale, list) and [type(edge) for edge in scale] == [float, float] and all(map(isfinite, scale))
+    )
     if not isinstance(run_id, str) or type(num_documents) is not int or not is_type or not is_scale:
         raise UserError(f"{path}, line 1 does not say id and num_documents; run finetune again")
     if len(records) != num_documents + 1:
@@ -212,4 +215,6 @@ def _span(fragments: Any, label: Any) -> Span:
 def _of(kind: type[Value], value: Any) -> Value:
     if type(value) is not kind:  # isinstance would take True for a number
         raise TypeError(f"expected {kind.__name__}")
+    if isinstance(value, float) and not isfinite(value):  # Python's json reads NaN, which JSON does not know
+        raise ValueError("expected a finite number")
     return value

@@ -75,6 +75,7 @@ def open_grid(recipe: Finetune, mistakes: Mistakes) -> tuple[list[TaskData], lis
     """Every task and model of a recipe, read and checked; what is wrong with them is noted."""
     from camembert_bio.evaluation.models import check_tokenizer, open_model
     from camembert_bio.evaluation.perplexity import check_head
+    from camembert_bio.evaluation.weights import check_finite
 
     tasks: list[TaskData] = []
     models: list[ModelFolder] = []
@@ -85,7 +86,9 @@ def open_grid(recipe: Finetune, mistakes: Mistakes) -> tuple[list[TaskData], lis
             tasks.append(load_task(task))
     for name, folder in recipe.models.items():
         with mistakes.noted():
-            models.append(open_model(name, folder, recipe.seq_length))
+            model = open_model(name, folder, recipe.seq_length)
+            check_finite(model)
+            models.append(model)
     if any(data.task.type in UNTRAINED for data in tasks):
         for model in models:
             with mistakes.noted():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from camembert_bio.errors import RunError
 from camembert_bio.evaluation.ceiling import perfect_spans
 from camembert_bio.evaluation.examples import encode_documents
 from camembert_bio.evaluation.finetune import Outcome, TaskHead, finetune
@@ -57,7 +59,10 @@ class TaskRuns:
         self._head = None if data.task.type in UNTRAINED else head_of(recipe, data, model)
 
     def run(self, seed: int, name: str) -> Finished:
-        """One run; `name` labels the progress bar. Raises as `finetune.fit` and `perplexity.likelihoods` do."""
+        """One run; `name` labels the progress bar.
+
+        Raises as `finetune.fit` and `perplexity.likelihoods` do, and `RunError` for a score that is not finite.
+        """
         if self._head is None:
             outcome: Outcome[Any] = likelihoods(self._model, self._data, self._recipe, name)
         else:
@@ -66,6 +71,12 @@ class TaskRuns:
             return _of_entities(outcome, self._head.parts, self._recipe)
         task, rows = self._data.task, outcome.predictions
         found = {"scores": scores_of(task.type, rows, task.scale)}
+        measure = MEASURES[task.type].name
+        if not math.isfinite(found["scores"][measure]):
+            raise RunError(
+                f"{name}: {measure} is {found['scores'][measure]}: the weights of {self._model.path} are finite, what "
+                "the model computes with them is not; look whether its training diverged"
+            )
         return Finished(
             outcome, found, lambda folder, run_id: write_answers(folder, run_id, task.type, task.scale, rows)
         )

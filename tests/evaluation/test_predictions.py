@@ -216,6 +216,8 @@ def test_answers_there_and_back(tmp_path, task_type):
         ("similarity", {"id": "a", "gold": 1.0, "pred": None}, 2),
         ("similarity", {"id": "a", "gold": ["x"], "pred": ["x"]}, 2),
         ("perplexity", {"id": "a", "nll": 1.0, "num_tokens": 2.5, "num_words": 1}, 2),
+        ("perplexity", {"id": "a", "nll": float("nan"), "num_tokens": 2, "num_words": 1}, 2),
+        ("similarity", {"id": "a", "gold": 1.0, "pred": float("inf")}, 2),
         ("anything", {"id": "a", "gold": ["x"], "pred": ["x"]}, 1),
     ],
 )

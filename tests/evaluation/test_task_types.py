@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from camembert_bio import config
-from camembert_bio.errors import UserError
+from camembert_bio.errors import RunError, UserError
 from camembert_bio.evaluation.measures import MEASURES, ratios
 from camembert_bio.evaluation.predictions import read_saved, score
 from camembert_bio.evaluation.recipe import Finetune
@@ -130,6 +130,36 @@ def test_every_type_in_one_grid(values):
     described = inspect(values["output"])
     assert (described["runs_done"], described["runs_asked"], described["unverified"]) == (14, 14, [])
     assert {table["task"] for table in described["scores"]} == set(MEASURES)
+
+
+def with_weights(model_folder, folder, name, value):
+    """A copy of the model in which one weight of each row is another."""
+    shutil.copytree(model_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights[name][..., 0] = value
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return {"models": {"broken": str(folder)}, "output": folder.parent / "out"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("task_type", ["classification", "perplexity"])
+def test_weights_that_are_not_finite_are_told_before_the_first_run(values, model_folder, tmp_path, value, task_type):
+    changes = with_weights(model_folder, tmp_path / "nan", "roberta.encoder.layer.1.output.dense.weight", value)
+    task = next(task for task in values["tasks"] if task["name"] == task_type)
+    message = (
+        r"model broken: 1 of the weights of .*nan hold NaN or infinity \(roberta\.encoder\.layer\.1\.output\.dense\."
+    )
+    with pytest.raises(UserError, match=message):
+        run_finetune(config.build(Finetune, {**values, **changes, "tasks": [task]}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_perplexity_that_is_not_finite_is_no_finished_run(values, model_folder, tmp_path):
+    changes = with_weights(model_folder, tmp_path / "huge", "lm_head.dense.weight", 3e38)
+    task = next(task for task in values["tasks"] if task["name"] == "perplexity")
+    with pytest.raises(RunError, match=r"perplexity broken seed 0: nll is nan: the weights of .*huge are finite, what"):
+        run_finetune(config.build(Finetune, {**values, **changes, "tasks": [task]}))
+    assert not list((tmp_path / "out").rglob("result.json"))
 
 
 def test_what_perplexity_needs_is_told_before_the_first_run(values, model_folder, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from camembert_bio.errors import RunError
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.examples import encode_documents
 from camembert_bio.evaluation.finetune import finetune
@@ -73,6 +74,17 @@ def test_a_long_text_is_answered_by_the_mean_of_its_windows(model, tmp_path, wor
     with torch.inference_mode():
         loss = in_training.loss(headed, np.array([0]))
     assert loss.item() == pytest.approx(torch.nn.functional.cross_entropy(mean, target).item(), rel=1e-4)
+
+
+def test_a_score_on_validation_that_is_not_finite(model, tmp_path, words):
+    rows = {
+        part: [{"text": text, "text_pair": text[:9], "label": number % 4} for number, text in enumerate(found)]
+        for part, found in words.items()
+    }
+    data = load(tmp_path, "similarity", rows, text_pair="text_pair")
+    recipe = recipe_of(data, learning_rate=1e30, warmup_ratio=0, max_steps=1, evaluate_every=1)
+    with pytest.raises(RunError, match=r"pairs tiny: edrm is nan at step 1; try a lower learning_rate"):
+        finetune(TextHead(model, data, recipe), recipe, 0, "pairs tiny")
 
 
 def test_a_fine_tuned_model_is_saved_and_read_as_transformers_own(model, tmp_path, words):
