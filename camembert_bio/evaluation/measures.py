@@ -62,7 +62,9 @@ class Likelihood:
     num_tokens: int
     """Sub-words that were scored."""
     num_words: int
-    """Words of the text, between white space."""
+    """Words of the text, between white space, of which the tokenizer knows every sub-word."""
+    num_unscored_words: int
+    """The others."""
 
 
 AnyRow = Labelled | Rated | Likelihood
@@ -108,6 +110,7 @@ FIGURES: dict[TaskType, dict[str, str]] = {
         "nll": "nats a sub-word",
         "perplexity": "pseudo-perplexity",
         "word_perplexity": "pseudo-perplexity a word",
+        "unscored_words": "share of unscored words",
     },
 }
 """The scores that are shown, and their names; the measure is the first."""
@@ -121,7 +124,7 @@ def scores_of(task_type: TaskType, rows: Sequence[AnyRow], scale: Scale) -> dict
         shares = edrm_shares(gold, pred, *scale)
         return {"edrm": float(shares.mean()), "spearman": spearman(gold, pred), "pearson": pearson(gold, pred)}
     if task_type in ("perplexity", "pseudo-perplexity"):
-        return _likelihoods([row for row in rows if isinstance(row, Likelihood)])
+        return _likelihoods(task_type, [row for row in rows if isinstance(row, Likelihood)])
     labelled = [row for row in rows if isinstance(row, Labelled)]
     if task_type == "multi-label":
         return _label_sets(labelled)
@@ -152,15 +155,15 @@ def _label_sets(rows: Sequence[Labelled]) -> dict[str, Any]:
     }
 
 
-def _likelihoods(rows: Sequence[Likelihood]) -> dict[str, Any]:
+def _likelihoods(task_type: TaskType, rows: Sequence[Likelihood]) -> dict[str, Any]:
+    """At least one sub-word was scored; for pseudo-perplexity, hence, at least one word."""
     nll, num_tokens = math.fsum(row.nll for row in rows), sum(row.num_tokens for row in rows)
-    num_words = sum(row.num_words for row in rows)
-    return {
-        "nll": nll / max(1, num_tokens),
-        "perplexity": _exp(nll / max(1, num_tokens)),
-        "word_perplexity": _exp(nll / max(1, num_words)),
-        "num_tokens": num_tokens,
-    }
+    found = {"nll": nll / num_tokens, "perplexity": _exp(nll / num_tokens), "num_tokens": num_tokens}
+    if task_type == "perplexity":  # which scores some words alone
+        return found
+    num_words, num_unscored = sum(row.num_words for row in rows), sum(row.num_unscored_words for row in rows)
+    word_perplexity = _exp(nll / num_words)
+    return {**found, "word_perplexity": word_perplexity, "unscored_words": num_unscored / (num_words + num_unscored)}
 
 
 def _exp(value: float) -> float:

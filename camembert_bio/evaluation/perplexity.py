@@ -4,19 +4,23 @@
 tokenizer shows them), with a seed that is always the same, so that models of one tokenizer read the same masks.
 `pseudo-perplexity`: each sub-word is masked once, alone (Salazar et al. 2020, arXiv 1910.14659, equation 2), at the
 cost of one forward pass a sub-word. Long texts are read through windows; a sub-word counts once, where it is most
-central. Special ids, `<unk>` among them, are not scored.
+central. Special ids, `<unk>` among them, are not scored, and of `pseudo-perplexity` no word that holds one: a word
+without nats would make the figure a word the better, the less the tokenizer knows.
 
-Shape letters: B rows, L sub-words of a row, K scored sub-words, V vocabulary, D hidden size.
+Shape letters: B rows, L sub-words of a row, K scored sub-words, V vocabulary, D hidden size, T tokens of a document,
+W its words.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from tqdm import tqdm
@@ -42,6 +46,7 @@ MASK_SEED = 0
 MLM_PROBABILITY = 0.15
 """Devlin et al. 2019; the same whatever the model was trained with."""
 
+_WORD = re.compile(r"\S+")
 _TOKENS = 8192
 """Sub-words of a batch, with padding."""
 
@@ -60,12 +65,25 @@ class Masked:
     """[K]: the ids that stood there."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What of a text the tokenizer knows."""
+
+    tokens: npt.NDArray[np.bool_]
+    """[T]: those of words that have no special id among theirs."""
+    num_words: int
+    """Words, between white space, that have tokens, all of them known."""
+    num_others: int
+    """Its other words."""
+
+
 def likelihoods(model: ModelFolder, data: TaskData, recipe: Finetune, name: str) -> Outcome[list[AnyRow]]:
     """Score the test texts. `name` labels the progress bar. Raises `UserError` for a folder without masked-LM head."""
     started = time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoded = encode_documents(data.test, model.tokenizer, recipe.seq_length, recipe.window_overlap)
-    rows = masked_once(encoded, model) if data.task.type == "pseudo-perplexity" else masked_words(encoded, model)
+    known = known_words(encoded, model)
+    rows = _rows(data, encoded, model, known)
     nll, counts = np.zeros(len(data.test)), np.zeros(len(data.test), dtype=np.int64)
     with torch.random.fork_rng(devices=[]):  # transformers draws while it loads
         encoder = load_masked_lm(model).to(device)
@@ -77,8 +95,8 @@ def likelihoods(model: ModelFolder, data: TaskData, recipe: Finetune, name: str)
             bar.update(len(batch))
     device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     found: list[AnyRow] = [
-        Likelihood(document.id, float(total), int(count), len(document.text.split()))
-        for document, total, count in zip(data.test, nll, counts, strict=True)
+        Likelihood(document.id, float(total), int(count), its.num_words, its.num_others)
+        for document, total, count, its in zip(data.test, nll, counts, known, strict=True)
     ]
     return Outcome(found, 0, [], time.perf_counter() - started, device_name)
 
@@ -90,6 +108,22 @@ def check_head(model: ModelFolder) -> None:
     load_tokenizer(model.path)
     with torch.random.fork_rng(devices=[]):
         load_masked_lm(model)
+
+
+def check_scored(model: ModelFolder, data: TaskData, recipe: Finetune) -> None:
+    """Raise `UserError` for test texts of which no sub-word would be scored: nothing is no perplexity."""
+    for document in data.test:  # each alone, as a rule the first suffices
+        encoded = encode_documents([document], model.tokenizer, recipe.seq_length, recipe.window_overlap)
+        if any(len(row.places) for row in _rows(data, encoded, model, known_words(encoded, model))):
+            return
+    reason = (
+        "each word holds what the tokenizer does not know; give other texts"
+        if data.task.type == "pseudo-perplexity"
+        else f"of so few words none is among the {MLM_PROBABILITY:.0%} that are masked; give more or longer texts"
+    )
+    raise UserError(
+        f"task {data.name}: {len(data.test)} test documents and no sub-word to score for {model.name}: {reason}"
+    )
 
 
 def load_masked_lm(model: ModelFolder) -> Any:
@@ -115,6 +149,25 @@ def load_masked_lm(model: ModelFolder) -> Any:
     return encoder
 
 
+def known_words(encoded: Encoded, model: ModelFolder) -> list[Known]:
+    """What the tokenizer knows of each text. A token is of the word in which it begins, or that follows it."""
+    special = np.array(model.tokenizer.all_special_ids)
+    found = []
+    for document, tokens in zip(encoded.documents, encoded.tokens, strict=True):
+        ends_W = np.array([word.end() for word in _WORD.finditer(document.text)], dtype=np.int64)
+        words_T = np.searchsorted(ends_W, tokens.starts, side="right")  # W: after the last word
+        num_unknown_W = np.bincount(words_T, np.isin(tokens.input_ids, special), len(ends_W) + 1)
+        is_known_W = (np.bincount(words_T, minlength=len(ends_W) + 1) > 0) & (num_unknown_W == 0)
+        is_known_W[-1] = False
+        num_words = int(is_known_W.sum())
+        found.append(Known(is_known_W[words_T], num_words, len(ends_W) - num_words))
+    return found
+
+
+def _rows(data: TaskData, encoded: Encoded, model: ModelFolder, known: Sequence[Known]) -> Iterator[Masked]:
+    return masked_once(encoded, model, known) if data.task.type == "pseudo-perplexity" else masked_words(encoded, model)
+
+
 def masked_words(encoded: Encoded, model: ModelFolder) -> Iterator[Masked]:
     """A row a window, with the words that the fixed seed chooses masked; those that the window owns are scored.
 
@@ -132,11 +185,11 @@ def masked_words(encoded: Encoded, model: ModelFolder) -> Iterator[Masked]:
         yield Masked(window.document, corrupted[0].astype(np.int64), owned, window.input_ids[owned])
 
 
-def masked_once(encoded: Encoded, model: ModelFolder) -> Iterator[Masked]:
-    """A row a sub-word, which is masked in the window that owns it."""
-    special = np.array(model.tokenizer.all_special_ids)
+def masked_once(encoded: Encoded, model: ModelFolder, known: Sequence[Known]) -> Iterator[Masked]:
+    """A row a sub-word of a word that is known, which is masked in the window that owns it."""
     for window in encoded.windows:
-        for place in np.flatnonzero((window.is_owned == 1) & ~np.isin(window.input_ids, special)):
+        owned = np.flatnonzero(window.is_owned)
+        for place in owned[known[window.document].tokens[window.start + owned - 1]]:
             corrupted = window.input_ids.copy()
             corrupted[place] = model.tokenizer.mask_token_id
             yield Masked(window.document, corrupted, np.array([place]), window.input_ids[[place]])

@@ -5,7 +5,7 @@ The first line is {"id", "num_documents"}; each further line is a test document:
 
 Of a task that is not of entities the first line has its `type` and `scale` too, and a document its id with `gold` and
 `pred` labels (a list: the class, the set, the right choices, or one for each word) or numbers, or with `nll`,
-`num_tokens` and `num_words`.
+`num_tokens`, `num_words` and `num_unscored_words`.
 """
 
 from __future__ import annotations
@@ -114,6 +114,8 @@ def read_saved(folder: Path) -> Saved:
     rows = [_row(path, number, record, task_type) for number, record in enumerate(records[1:], start=2)]
     if len({row.document for row in rows}) < len(rows):
         raise UserError(f"{path} holds a document twice; run finetune again")
+    if task_type in UNTRAINED and not any(row.num_tokens for row in rows if isinstance(row, Likelihood)):
+        raise UserError(f"{path} holds no text of which a sub-word was scored; run finetune again")
     return Saved(run_id, task_type, (scale[0], scale[1]), rows)
 
 
@@ -195,8 +197,10 @@ def _answer(record: dict[str, Any], task_type: TaskType) -> AnyRow:
     if task_type == "similarity":
         return Rated(name, _of(float, record["gold"]), _of(float, record["pred"]))
     if task_type in UNTRAINED:
-        num_tokens, num_words = (_of(int, record[part]) for part in ("num_tokens", "num_words"))
-        return Likelihood(name, _of(float, record["nll"]), num_tokens, num_words)
+        counts = [_of(int, record[part]) for part in ("num_tokens", "num_words", "num_unscored_words")]
+        if min(counts) < 0 or (task_type == "pseudo-perplexity" and bool(counts[0]) != bool(counts[1])):
+            raise ValueError("words have sub-words")
+        return Likelihood(name, _of(float, record["nll"]), *counts)
     gold, pred = (tuple(_of(str, label) for label in _of(list, record[part])) for part in ("gold", "pred"))
     if task_type in ("classification", "pos") and len(gold) != len(pred):
         raise ValueError("each class has a prediction")

@@ -38,6 +38,9 @@ _READING_ANSWERS = {
     "EDRM": "one minus the mean share of the largest possible error of a similarity, as DEFT 2020 counts it.",
     "nats a sub-word": "the mean of minus the logarithm of the probability of each scored sub-word; perplexity is e to "
     "its power. Vocabularies that differ are not comparable by it.",
+    "pseudo-perplexity a word, share of unscored words": "e to the power of the nats of the scored sub-words over "
+    "their words. Of a word with an unknown sub-word none is scored: other vocabularies are comparable by it where "
+    "both leave next to no word out.",
 }
 
 

@@ -74,7 +74,7 @@ def check_finetune(recipe: Finetune) -> tuple[list[TaskData], list[ModelFolder]]
 def open_grid(recipe: Finetune, mistakes: Mistakes) -> tuple[list[TaskData], list[ModelFolder]]:
     """Every task and model of a recipe, read and checked; what is wrong with them is noted."""
     from camembert_bio.evaluation.models import check_tokenizer, open_model
-    from camembert_bio.evaluation.perplexity import check_head
+    from camembert_bio.evaluation.perplexity import check_head, check_scored
     from camembert_bio.evaluation.weights import check_finite
 
     tasks: list[TaskData] = []
@@ -89,10 +89,13 @@ def open_grid(recipe: Finetune, mistakes: Mistakes) -> tuple[list[TaskData], lis
             model = open_model(name, folder, recipe.seq_length)
             check_finite(model)
             models.append(model)
-    if any(data.task.type in UNTRAINED for data in tasks):
-        for model in models:
-            with mistakes.noted():
-                check_head(model)
+    untrained = [data for data in tasks if data.task.type in UNTRAINED]
+    for model in models if untrained else ():
+        with mistakes.noted():
+            check_head(model)
+            for data in untrained:
+                with mistakes.noted():
+                    check_scored(model, data, recipe)
     for model, data in itertools.product(models, tasks):
         with mistakes.noted():
             check_tokenizer(model, data.name, [*data.train, *data.validation, *data.test])

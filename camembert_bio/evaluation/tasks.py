@@ -106,6 +106,8 @@ def _check_testable(task: Task, parts: Parts) -> None:
         raise UserError("0 test documents; give some")
     if task.type in ("ner", "multi-label") and not any(map(labels_of, test)):
         raise UserError(f"{len(test)} test documents and no {_UNITS[task.type]} to find")
+    if task.type in UNTRAINED and not any(document.text.split() for document in test):
+        raise UserError(f"{len(test)} test documents and no word to score")
     if task.type == "similarity" and len({item.gold for item in test}) < 2:
         raise UserError(
             f"{len(test)} test documents of one similarity, which no correlation can be told of; add others"

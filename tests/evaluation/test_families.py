@@ -109,6 +109,20 @@ def test_pseudo_perplexity_is_that_of_one_pass_a_sub_word(folder):
     assert row.nll == pytest.approx(total, rel=1e-4)
 
 
+def test_unknown_words_do_not_better_the_figure_a_word(folder):
+    model = open_model("tiny", str(folder), 64)
+    known, half = TEXTS[0], f"{TEXTS[0]} morphinЖe Ж {model.tokenizer.sep_token}"
+    (folder / "held.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in (known, half)))
+    task = Task("t", "jsonl", "pseudo-perplexity", test=folder / "held.jsonl")
+    recipe = Finetune(folder, {"tiny": str(folder)}, (task,), seq_length=64, window_overlap=16)
+    one, two = likelihoods(model, load_task(task), recipe, "tiny").predictions
+    knows_all = model.tokenizer.unk_token_id not in model.tokenizer("Ж")["input_ids"]  # by bytes
+    assert (one.num_words, one.num_unscored_words) == (len(known.split()), 0)
+    assert (two.num_words, two.num_unscored_words) == (len(known.split()) + 2 * knows_all, 3 - 2 * knows_all)
+    if not knows_all:
+        assert two.num_tokens == one.num_tokens
+
+
 def test_an_unknown_word_is_seen_and_counted_unknown(folder):
     """A tokenizer without a lone `▁` gives the unknown id for it: an unknown word is no lone space."""
     model = open_model("tiny", str(folder), 64)

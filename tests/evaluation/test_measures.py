@@ -19,7 +19,7 @@ def rows_of(task_type: TaskType, seed: int, count: int = 40):
     if task_type == "similarity":
         return [Rated(str(n), *np.round(rng.uniform(0, 5, 2), 3).tolist()) for n in range(count)]
     if task_type.endswith("perplexity"):
-        return [Likelihood(str(n), float(rng.uniform(1, 90)), int(rng.integers(1, 40)), 9) for n in range(count)]
+        return [Likelihood(str(n), float(rng.uniform(1, 90)), int(rng.integers(1, 40)), 9, 1) for n in range(count)]
     if task_type in ("classification", "pos"):
         sizes = np.ones(count, int) if task_type == "classification" else rng.integers(1, 9, count)
         return [Labelled(str(n), *map(tuple, rng.choice(NAMES, (2, size)).tolist())) for n, size in enumerate(sizes)]
@@ -63,8 +63,11 @@ def test_similarities_and_perplexities():
     assert found["spearman"] == pytest.approx(scipy.stats.spearmanr(gold, pred).statistic)
     shares = [1 - abs(g - p) / max(p, 5 - p) for g, p in zip(gold, pred, strict=True)]
     assert found["edrm"] == pytest.approx(np.mean(shares))
-    found = scores_of("perplexity", [Likelihood("a", 6.0, 2, 3), Likelihood("b", 3.0, 1, 3)], SCALE)
+    rows = [Likelihood("a", 6.0, 2, 3, 0), Likelihood("b", 3.0, 1, 3, 2)]
+    found = scores_of("pseudo-perplexity", rows, SCALE)
     assert found["nll"] == 3.0
     assert found["perplexity"] == pytest.approx(math.e**3)
     assert found["word_perplexity"] == pytest.approx(math.exp(9 / 6))
-    assert scores_of("perplexity", [Likelihood("a", 1e9, 1, 1)], SCALE)["perplexity"] == pytest.approx(1e100)
+    assert found["unscored_words"] == 2 / 8
+    assert "word_perplexity" not in scores_of("perplexity", rows, SCALE)  # which scores some words alone
+    assert scores_of("perplexity", [Likelihood("a", 1e9, 1, 1, 0)], SCALE)["perplexity"] == pytest.approx(1e100)

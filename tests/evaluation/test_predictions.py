@@ -194,7 +194,7 @@ ANSWERS = {
     "pos": Labelled("a", ("X", "Y"), ("X", "")),
     "multi-label": Labelled("a", (), ("x", "y")),
     "similarity": Rated("a", 0.5, 4.25),
-    "pseudo-perplexity": Likelihood("a", 12.5, 4, 3),
+    "pseudo-perplexity": Likelihood("a", 12.5, 4, 3, 1),
 }
 
 
@@ -215,8 +215,11 @@ def test_answers_there_and_back(tmp_path, task_type):
         ("classification", {"id": "a", "gold": ["x"], "pred": [1]}, 2),
         ("similarity", {"id": "a", "gold": 1.0, "pred": None}, 2),
         ("similarity", {"id": "a", "gold": ["x"], "pred": ["x"]}, 2),
-        ("perplexity", {"id": "a", "nll": 1.0, "num_tokens": 2.5, "num_words": 1}, 2),
-        ("perplexity", {"id": "a", "nll": float("nan"), "num_tokens": 2, "num_words": 1}, 2),
+        ("perplexity", {"id": "a", "nll": 1.0, "num_tokens": 2.5, "num_words": 1, "num_unscored_words": 0}, 2),
+        ("perplexity", {"id": "a", "nll": float("nan"), "num_tokens": 2, "num_words": 1, "num_unscored_words": 0}, 2),
+        ("perplexity", {"id": "a", "nll": 1.0, "num_tokens": 2, "num_words": 1}, 2),
+        ("perplexity", {"id": "a", "nll": 1.0, "num_tokens": 2, "num_words": 1, "num_unscored_words": -1}, 2),
+        ("pseudo-perplexity", {"id": "a", "nll": 1.0, "num_tokens": 2, "num_words": 0, "num_unscored_words": 1}, 2),
         ("similarity", {"id": "a", "gold": 1.0, "pred": float("inf")}, 2),
         ("anything", {"id": "a", "gold": ["x"], "pred": ["x"]}, 1),
     ],
@@ -226,3 +229,12 @@ def test_answers_of_another_form_are_named_by_line(tmp_path, task_type, record, 
     (tmp_path / "predictions.jsonl").write_text(json.dumps(header) + "\n" + json.dumps(record) + "\n")
     with pytest.raises(UserError, match=rf"predictions\.jsonl, line {line} (is not|does not say)"):
         read_saved(tmp_path)
+
+
+@pytest.mark.parametrize("task_type", ["perplexity", "pseudo-perplexity"])
+def test_texts_of_which_nothing_was_scored_are_no_perplexity(tmp_path, task_type):
+    write_answers(tmp_path, "some-id", task_type, (0.0, 5.0), [Likelihood("a", 0.0, 0, 0, 2)])
+    with pytest.raises(
+        UserError, match=r"predictions\.jsonl holds no text of which a sub-word was scored; run finetune"
+    ):
+        score(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 import statistics
 
@@ -38,13 +39,13 @@ def ratings(rng, noise):
 
 
 def likelihoods(nats):
-    return [Likelihood(f"doc{n}", (nats + n % 5 / 10) * 50, 50, 30) for n in range(NUM_DOCUMENTS)]
+    return [Likelihood(f"doc{n}", (nats + n % 5 / 10) * 50, 50, 30, 3) for n in range(NUM_DOCUMENTS)]
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):
     """Entities, classes, similarities and perplexity; `bio` is the better one on all but similarities."""
-    folder = write_grid(tmp_path_factory.mktemp("tasks"), tasks=("EMEA", "specialties", "pairs", "texts"))
+    folder = write_grid(tmp_path_factory.mktemp("tasks"), tasks=("EMEA", "specialties", "pairs", "texts", "words"))
     write_two_models(folder)
     rng = np.random.default_rng(0)
     for model, share, noise, nats in (("general", 0.5, 0.5, 2.5), ("bio", 0.9, 0.5, 2.0)):
@@ -52,6 +53,7 @@ def output(tmp_path_factory):
             write_answers_run(folder, "specialties", "classification", model, seed, classes(rng, share))
             write_answers_run(folder, "pairs", "similarity", model, seed, ratings(rng, noise))
         write_answers_run(folder, "texts", "perplexity", model, 0, likelihoods(nats), history=[])
+        write_answers_run(folder, "words", "pseudo-perplexity", model, 0, likelihoods(nats), history=[])
     return folder
 
 
@@ -82,7 +84,7 @@ def test_each_task_is_compared_by_its_measure(report, name, measure):
 
 
 def test_every_score_of_the_runs_is_shown(report):
-    for name in ("specialties", "pairs", "texts"):
+    for name in ("specialties", "pairs", "texts", "words"):
         entry = task_of(report, name).entries["bio"]
         shown = {**entry.measures, **entry.figures}
         for key in task_of(report, name).titles:
@@ -150,3 +152,16 @@ def test_every_form_holds_the_same_scores(report, tmp_path):
         assert float(line["mean"]) == found.mean
         assert hub[name, task.measure.name].metric_value == round(found.mean, 4)
     assert hub["texts", "perplexity"].task_type == "fill-mask"
+
+
+def test_the_share_of_unscored_words_stands_beside_the_figure_a_word(report):
+    for text in (markdown(report, DEFAULT_FACTORS), page(report, DEFAULT_FACTORS)):
+        head = r"pseudo-perplexity a word\W+(<th[^>]*>)?share of unscored words"
+        assert re.search(head, text, re.IGNORECASE)
+        assert "leave next to no word out" in text
+    (cells,) = (
+        line.strip("| ").split(" | ")
+        for line in markdown(report, DEFAULT_FACTORS).splitlines()
+        if line.startswith("| bio |") and line.endswith(" 0.09091 |")
+    )
+    assert float(cells[2]) == pytest.approx(math.exp(2.2 * 50 / 30), rel=1e-3)

@@ -154,6 +154,22 @@ def test_weights_that_are_not_finite_are_told_before_the_first_run(values, model
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("task_type", "found", "reason"),
+    [
+        ("perplexity", ["a", "b"], r"of so few words none is among the 15% that are masked; give more or longer texts"),
+        ("perplexity", ["<s>", "</s> <mask>"], r"of so few words none is among the 15% that are masked"),
+        ("pseudo-perplexity", ["<s>", "aЖaЖa bЖbЖb"], r"each word holds what the tokenizer does not know; give other"),
+    ],
+)
+def test_texts_of_which_nothing_is_scored_are_told_before_the_first_run(values, tmp_path, task_type, found, reason):
+    (tmp_path / "test.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in found))
+    task = {"name": "held", "type": task_type, "format": "jsonl", "test": str(tmp_path / "test.jsonl")}
+    with pytest.raises(UserError, match=rf"task held: 2 test documents and no sub-word to score for tiny: {reason}"):
+        run_finetune(config.build(Finetune, {**values, "tasks": [task], "output": tmp_path / "out"}))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_perplexity_that_is_not_finite_is_no_finished_run(values, model_folder, tmp_path):
     changes = with_weights(model_folder, tmp_path / "huge", "lm_head.dense.weight", 3e38)
     task = next(task for task in values["tasks"] if task["name"] == "perplexity")

@@ -188,3 +188,12 @@ def test_held_out_texts_need_no_training(tmp_path):
     assert ([document.text for document in data.test], data.train) == (["Le foie est sain.", "Le foie."], [])
     with pytest.raises(UserError, match="2 of 2 test documents have the text of a training"):
         load_task(Task("t", "jsonl", "perplexity", train=path, test=path))
+
+
+@pytest.mark.parametrize("task_type", ["perplexity", "pseudo-perplexity"])
+def test_held_out_texts_of_white_space_are_refused(tmp_path, task_type):
+    for number, text in enumerate((" \u00a0\n", "")):
+        (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
+        (tmp_path / f"{number}.ann").write_text("")
+    with pytest.raises(UserError, match="task t: 2 test documents and no word to score"):
+        load_task(Task("t", "brat", task_type, test=tmp_path))
