@@ -18,9 +18,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from camembert_bio import config
+from camembert_bio import __version__
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.predictions import RECIPE, RESULT
 from camembert_bio.evaluation.probe_recipe import Probe
 from camembert_bio.evaluation.recipe import Finetune, protocol
 from camembert_bio.pretrain import checkpoint, metrics, run_folder
@@ -36,8 +35,11 @@ PROBE = "probe"
 """Name of the folder in the run's and in its TensorBoard's, and of the curves."""
 _POLL_S = 10.0
 
+Scores = dict[int, dict[str, float]]
+"""By step, the mean over seeds of each task's measure."""
 
-def probe(run: Pretrain, wanted: Probe, follow: bool = False) -> dict[int, dict[str, float]]:
+
+def probe(run: Pretrain, wanted: Probe, follow: bool = False) -> Scores:
     """Score the checkpoints that are there and not scored yet, and write the curves; the scores of each step.
 
     With `follow`, goes on with those that come, until the last of the run is scored. A checkpoint that the run prunes
@@ -45,25 +47,37 @@ def probe(run: Pretrain, wanted: Probe, follow: bool = False) -> dict[int, dict[
     """
     run_folder.check_begun(run.output)
     last = num_steps(run)
+    scores: Scores = {}
+    data_sha256: dict[str, str] = {}
     while True:
-        for step in _steps(run.output, wanted, last):
-            _score(run.output, wanted, step)
-        scores = read(run.output, wanted)
-        _show(run.output, scores)
+        there = _steps(run.output, wanted, last)
+        if not data_sha256 or not set(there) <= scores.keys():
+            now = _data_of(wanted)
+            scores = _read(run.output, wanted, now, scores if now == data_sha256 else {})
+            data_sha256 = now
+            for step in there:
+                if step not in scores:
+                    _score(run.output, wanted, step)
+            scores = _read(run.output, wanted, data_sha256, scores)
+            _show(run.output, scores)
         if not follow or last in scores:
+            _warn_of_others(run.output, scores)
             return scores
         time.sleep(_POLL_S)
 
 
-def read(run: Path, wanted: Probe) -> dict[int, dict[str, float]]:
-    """By step, the mean over seeds of each task's score, of the checkpoints that are scored whole."""
+def _read(run: Path, wanted: Probe, data_sha256: dict[str, str], known: Scores) -> Scores:
+    """The scores of the checkpoints that are scored whole, on documents of these hashes: others share no curve.
+
+    Those that are `known` are not read again.
+    """
     from camembert_bio.evaluation.entries import measure_of
 
-    found = {}
-    for folder in sorted((run / PROBE).glob("step-*")):
+    found = dict(known)
+    for folder in _folders(run):
         recipe = wanted.of(folder, {folder.name: ""})
-        if results := _results(folder, recipe):
-            found[int(folder.name.removeprefix("step-"))] = {
+        if _step_of(folder) not in known and (results := _results(folder, recipe, data_sha256)):
+            found[_step_of(folder)] = {
                 task.name: fmean(
                     one.scores[measure_of(one.type, recipe.protocol == "paper").name] for one in results[task.name]
                 )
@@ -72,21 +86,44 @@ def read(run: Path, wanted: Probe) -> dict[int, dict[str, float]]:
     return found
 
 
+def _data_of(wanted: Probe) -> dict[str, str]:
+    """The hash of each task's documents."""
+    from camembert_bio.evaluation.tasks import load_task
+
+    return {task.name: load_task(task).sha256 for task in wanted.of(Path(PROBE), {PROBE: ""}).tasks}
+
+
+def _folders(run: Path) -> list[Path]:
+    """Those of the checkpoints that were scored, or begun to be."""
+    return sorted((run / PROBE).glob("step-*"))
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def _warn_of_others(run: Path, scores: Scores) -> None:
+    if others := [step for step in map(_step_of, _folders(run)) if step not in scores]:
+        logger.warning(
+            "left out of the curves, for their scores are broken or of other documents, options or version, and their "
+            "checkpoints are gone or not asked for: step %s",
+            ", ".join(map(str, others)),
+        )
+
+
 def _steps(run: Path, wanted: Probe, last: int) -> list[int]:
     """The steps whose checkpoints are there and to be scored."""
-    there = [int(path.name.removeprefix("step-")) for path in checkpoint.complete(run)]
+    there = [_step_of(path) for path in checkpoint.complete(run)]
     return [step for step in there if step == last or step % (wanted.every_steps or 1) == 0]
 
 
 def _score(run: Path, wanted: Probe, step: int) -> None:
-    """Fine-tune and score one checkpoint, unless that is done."""
+    """Fine-tune and score one checkpoint."""
     from camembert_bio.evaluation.runs import run_finetune
     from camembert_bio.pretrain.export import export
 
     name = f"step-{step:08d}"
     folder = run / PROBE / name
-    if _results(folder, wanted.of(folder, {name: ""})):
-        return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".model-", dir=run / PROBE) as aside:
         try:
@@ -101,30 +138,39 @@ def _score(run: Path, wanted: Probe, step: int) -> None:
         run_finetune(wanted.of(folder, {name: str(model)}))
 
 
-def _results(folder: Path, recipe: Finetune) -> dict[str, list[Result]]:
-    """Of each task the runs that a recipe asks for; nothing unless all are there, by this recipe.
+def _results(folder: Path, recipe: Finetune, data_sha256: dict[str, str]) -> dict[str, list[Result]]:
+    """Of each task the runs that a recipe asks for; nothing unless all are there, whole and of this recipe and data.
 
-    Runs of another recipe may stand beside them, which was changed or broken off.
+    Which weights and tokenizer a run had it says itself: its checkpoint may be gone. Runs of another recipe may stand
+    beside them, which was changed or broken off.
     """
-    from camembert_bio.evaluation.results import read_result, seeds_of
+    from camembert_bio.evaluation.results import seeds_of
 
-    if not (folder / RECIPE).is_file():
-        return {}
-    asked = json.loads(json.dumps({"tasks": config.to_dict(recipe)["tasks"], "protocol": protocol(recipe)}))
-    if config.read_json(folder / RECIPE).get("tasks") != asked["tasks"]:
-        return {}
+    protocol_now = json.loads(json.dumps(protocol(recipe)))
     found: dict[str, list[Result]] = {}
     for task in recipe.tasks:
-        runs = [folder / task.name / folder.name / f"seed-{seed}" for seed in seeds_of(task.type, recipe.seeds)]
-        if not all((run / RESULT).is_file() for run in runs):
-            return {}
-        found[task.name] = [read_result(run) for run in runs]
-        if any(one.protocol != asked["protocol"] for one in found[task.name]):
-            return {}
+        now = {"protocol": protocol_now, "data_sha256": data_sha256[task.name], "type": task.type}
+        for seed in seeds_of(task.type, recipe.seeds):
+            result = _whole(folder / task.name / folder.name / f"seed-{seed}", now, task.scale)
+            if result is None:
+                return {}
+            found.setdefault(task.name, []).append(result)
     return found
 
 
-def _show(run: Path, scores: dict[int, dict[str, float]]) -> None:
+def _whole(run: Path, now: dict[str, Any], scale: tuple[float, float]) -> Result | None:
+    """A run's result if its scores can be recomputed and it is what this version would do now; else None."""
+    from camembert_bio.evaluation.results import id_of, problem_of, read_result
+
+    try:
+        result = read_result(run)
+    except UserError:
+        return None
+    expected = id_of({**vars(result), **now, "version": __version__}, scale)
+    return result if result.id == expected and problem_of(run, result) is None else None
+
+
+def _show(run: Path, scores: Scores) -> None:
     """Write the curves anew: one line, however often and by however many processes they were asked for."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -136,7 +182,7 @@ def _show(run: Path, scores: dict[int, dict[str, float]]) -> None:
                 board.add_scalar(f"{PROBE}/{task}", score, step)
 
 
-def table(scores: dict[int, dict[str, float]]) -> str:
+def table(scores: Scores) -> str:
     """The scores as lines: a step, and each task's."""
     lines = [
         f"step {step}: " + ", ".join(f"{task} {score:.4f}" for task, score in by_task.items())
@@ -145,6 +191,6 @@ def table(scores: dict[int, dict[str, float]]) -> str:
     return "\n".join(lines) or "no checkpoint to score yet"
 
 
-def as_json(scores: dict[int, dict[str, float]]) -> dict[str, Any]:
+def as_json(scores: Scores) -> dict[str, Any]:
     """The scores by the step as text."""
     return {str(step): by_task for step, by_task in sorted(scores.items())}

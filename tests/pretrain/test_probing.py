@@ -1,6 +1,7 @@
 """Checkpoints scored while a run trains: each once, in the run's TensorBoard, whoever asks."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -72,6 +73,50 @@ def test_each_checkpoint_is_scored_once_into_the_runs_tensorboard(values, tmp_pa
     assert {path: path.read_bytes() for path in before} == before
     assert pretrain(wanted) == EXIT_DONE  # a run that was probed is still a run
     assert [int(path.name[5:]) for path in checkpoint.complete(run)] == [0, 2, 4]
+
+
+@pytest.fixture
+def probed(values, tmp_path):
+    """A run of which three checkpoints were scored with one seed, and the last alone is still there."""
+    values["probe"] = {"finetune": {**values["probe"]["finetune"], "seeds": [0]}}
+    wanted = config.build(Pretrain, values["pretrain"]), config.build(Probe, values["probe"])
+    assert pretrain(wanted[0]) == EXIT_DONE
+    assert set(probe(*wanted)) == {0, 2, 4}
+    for step in (0, 2):
+        shutil.rmtree(tmp_path / f"run/checkpoints/step-0000000{step}")
+    return wanted
+
+
+def result_of(run, step):
+    return run / f"probe/step-0000000{step}/sample/step-0000000{step}/seed-0/result.json"
+
+
+@pytest.mark.usefixtures("world_of_one")
+def test_a_score_that_was_changed_or_cut_is_in_no_curve(probed, tmp_path, caplog):
+    run = tmp_path / "run"
+    first = curve(run)
+    assert set(first) == {0, 2, 4}
+    edited = json.loads(result_of(run, 0).read_text())
+    edited["scores"]["iob2_f1"] = 0.99
+    result_of(run, 0).write_text(json.dumps(edited))
+    for step in (2, 4):
+        result_of(run, step).write_text(result_of(run, step).read_text()[:100])
+    assert set(probe(*probed)) == {4}  # whose checkpoint is there: scored again
+    assert curve(run) == pytest.approx({4: first[4]})
+    assert "left out of the curves, for their scores are broken or of other documents" in caplog.text
+    assert "step 0, 2" in caplog.text
+
+
+@pytest.mark.usefixtures("world_of_one")
+def test_scores_on_other_documents_share_no_curve(probed, tmp_path, caplog):
+    before = json.loads(result_of(tmp_path / "run", 4).read_text())
+    document = next((tmp_path / "ner/test").glob("*.txt"))
+    document.write_text(document.read_text(encoding="utf-8") + " Fin.", encoding="utf-8")
+    assert set(probe(*probed, follow=True)) == set(curve(tmp_path / "run")) == {4}
+    after = json.loads(result_of(tmp_path / "run", 4).read_text())
+    assert after["data_sha256"] != before["data_sha256"]
+    assert after["weights_sha256"] == before["weights_sha256"]
+    assert "step 0, 2" in caplog.text
 
 
 def test_mistakes_in_a_probe_are_told_before_anything_is_scored(values):
