@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from camembert_bio.errors import Mistakes
+from camembert_bio.errors import Mistakes, raise_all
 from camembert_bio.evaluation.results import Result, figures_of, problem_of, read_output, tables
 
 
@@ -18,7 +18,7 @@ def describe(output: Path) -> dict[str, Any]:
     """
     broken = Mistakes()
     grid, results = read_output(output, broken)
-    broken.raise_any(f"{output} holds runs that cannot be read; run finetune again, or remove their folders:")
+    raise_all(f"{output} holds runs that cannot be read; run finetune again, or remove their folders:", broken.messages)
     found = [{"task": _task(models), "models": _models(models)} for models in tables(grid, results.values())]
     unverified = [folder for folder, result in results.items() if problem_of(folder, result)]
     return {
