@@ -20,7 +20,7 @@ def surfaces(document):
 
 
 @pytest.mark.parametrize("separator", ["\t", " ", "  POS "])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r\r\n"])
 def test_text_is_rebuilt_with_a_space_and_a_line_a_sentence(tmp_path, separator, end):
     lines = ["L'|O", "aspirine|B-CHEM", "😀|O", "", "", "Insuffisance|B-DISO", "re\u0301nale|I-DISO", "aspirine|B-CHEM"]
     write(tmp_path, end.join(line.replace("|", separator) for line in lines) + end)
@@ -77,6 +77,13 @@ def test_labels_that_a_task_drops(tmp_path):
         ("a O\nb secret\n", r"a\.conll, line 2: the tag in the last column is none of IOB2"),
         ("a\tO\nb\tS-X\n", r"a\.conll, line 2: the tag in the last column is none of IOB2"),
         ("a\tO\n \tO\n", r"a\.conll, line 2 has an empty token"),
+        (
+            "a O\rsecret B-X\r\rb O\r",
+            r"a\.conll, line 1 holds the line separator U\+000D at character 3; end each line",
+        ),
+        ("secret\fb O\n", r"a\.conll, line 1 holds the line separator U\+000C at character 6"),
+        ("a O\nb\x85secret\tO\n", r"a\.conll, line 2 holds the line separator U\+0085"),
+        ("# secret\u2028a O\u2028b O", r"a\.conll, line 1 holds the line separator U\+2028"),
         ("\n\n# newdoc\n", r"a\.conll holds no token; remove the file"),
     ],
 )

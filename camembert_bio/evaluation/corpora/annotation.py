@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from camembert_bio.evaluation.documents import Fragments
 
 _SHOWN = 40
 """Characters of an unknown label in a message: where a file is no annotation at all, it may be text."""
+_SEPARATORS = re.compile(r"[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""What ends a line beside the line feed: by itself, in some editors, in `str.splitlines`."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,23 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 (byte {error.start}); convert it to UTF-8") from error
+
+
+def text_lines(text: str, where: str) -> Iterator[tuple[str, str]]:
+    """Where each line of a file stands, and the line without its line feed or carriage return and line feed.
+
+    Raises `UserError` for a character inside a line that ends one elsewhere: what stands behind it would be no line
+    of its own, and go unread.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.rstrip("\r")  # noqa: PLW2901
+        place = f"{where}, line {number}"
+        if found := _SEPARATORS.search(line):
+            raise UserError(
+                f"{place} holds the line separator U+{ord(found[0]):04X} at character {found.start()}; end each line "
+                "with a line feed, and take the character out of the others"
+            )
+        yield place, line
 
 
 def stem_id(path: Path, folder: Path) -> str:

@@ -9,6 +9,8 @@ is the first. A document begins at `-DOCSTART-` or `# newdoc`, with its id where
 them is one document. Another line that starts with `#` is a comment, unless a tab follows or it has as many columns
 as the others and a tag in the last.
 
+Lines end with a line feed, or a carriage return and one; another line separator is an error wherever it stands.
+
 The file does not say how the text was spaced: it is rebuilt with one space between tokens and a line feed between
 sentences.
 """
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels, found_files, read_text
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, found_files, read_text, text_lines
 from camembert_bio.evaluation.documents import Document, Span
 
 SUFFIXES = (".conll", ".iob2", ".iob", ".bio", ".tsv", ".txt")
@@ -110,7 +112,7 @@ def documents_in(path: Path, places: Places) -> Iterator[tuple[str | None, list[
     given: str | None = None
     sentences: list[Sentence] = [[]]
     num_columns = 0
-    for number, line in enumerate(read_text(path).removeprefix("\ufeff").split("\n"), start=1):
+    for where, line in text_lines(read_text(path).removeprefix("\ufeff"), str(path)):
         line = line.rstrip()  # noqa: PLW2901
         name = given
         columns: list[str] = []
@@ -119,7 +121,7 @@ def documents_in(path: Path, places: Places) -> Iterator[tuple[str | None, list[
         elif line and not _is_comment(line, num_columns, places):
             columns = line.split("\t") if "\t" in line else line.split()
             num_columns = num_columns or len(columns)
-            _check_columns(columns, num_columns, places, f"{path}, line {number}")
+            _check_columns(columns, num_columns, places, where)
             name = given if places.document is None else columns[places.document]
             is_next = name != given
         else:
@@ -129,7 +131,7 @@ def documents_in(path: Path, places: Places) -> Iterator[tuple[str | None, list[
                 yield given, [sentence for sentence in sentences if sentence]
             given, sentences = name, [[]]
         if columns and not (places.is_conllu and _NO_WORD.fullmatch(columns[0])):
-            sentences[-1].append(_token(columns, places, f"{path}, line {number}"))
+            sentences[-1].append(_token(columns, places, where))
         elif not line:
             sentences.append([])
     if any(sentences):
