@@ -104,6 +104,24 @@ def test_the_columns_of_drbenchmark(tmp_path, name):
     assert (item.id, item.texts[0], item.gold) == ("7", "Pas de toux", gold)
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["A\tsecret 0 toux", "secret\t7", f"A\t{'secret' * 6}", "A\tsecret,", "A\ttext secret", "secret toux\ttext", "A\t"],
+)
+def test_a_table_without_header_shows_nothing_of_its_first_row(tmp_path, header):
+    (tmp_path / "rows.tsv").write_text(f"{header}\nB\tsecret 1\n", encoding="utf-8")
+    message = r"line 2 has no column 'label' \(its 2 columns are not shown, .* is line 1 the header\?\); name it under"
+    with pytest.raises(UserError, match=message) as caught:
+        read_items("tsv", tmp_path / "rows.tsv", "classification", Columns(text=header.split("\t")[0]), (0.0, 5.0))
+    assert "secret" not in str(caught.value)
+
+
+def test_columns_that_have_names_are_listed(tmp_path):
+    (tmp_path / "rows.csv").write_text("résumé,spé-2\nsecret,secret\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"has no column 'text' \(known: résumé, spé-2\)"):
+        read_texts("csv", tmp_path / "rows.csv", Columns())
+
+
 def test_texts_alone(tmp_path):
     (tmp_path / "rows.csv").write_text("note,x\nMal de tête,1\nToux,2\n", encoding="utf-8")
     found = read_texts("csv", tmp_path / "rows.csv", Columns(text="note"), {"2"})

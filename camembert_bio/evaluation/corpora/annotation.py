@@ -14,6 +14,7 @@ from camembert_bio.evaluation.documents import Fragments
 
 _SHOWN = 40
 """Characters of an unknown label in a message: where a file is no annotation at all, it may be text."""
+_NAME = re.compile(r"[^\W\d][\w.-]{0,29}")
 _SEPARATORS = re.compile(r"[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 """What ends a line beside the line feed: by itself, in some editors, in `str.splitlines`."""
 
@@ -37,6 +38,16 @@ class Labels:
                 "add it to labels, or to dropped_labels"
             )
         return True
+
+
+def column_hint(column: object, names: Collection[str]) -> str:
+    """What a message says of the columns that there are: the closest name, or all of them.
+
+    A table without header has its first row in their place, so that they are told only where each looks like a name.
+    """
+    if all(map(_NAME.fullmatch, names)):
+        return nearest(column, names)
+    return f"its {len(names)} columns are not shown, since not each has a name of one word: is line 1 the header?"
 
 
 ANY = Labels()

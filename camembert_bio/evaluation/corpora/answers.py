@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from camembert_bio.errors import UserError, nearest
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels
+from camembert_bio.errors import UserError
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, column_hint
 from camembert_bio.evaluation.corpora.records import check_text, checked_id
 from camembert_bio.evaluation.corpora.tables import read_rows
 from camembert_bio.evaluation.documents import Document
@@ -85,9 +85,9 @@ def item_of(
 
 
 def value_of(row: Mapping[str, Any], column: str | int, where: str) -> Any:
-    """A row's value of a column. Raises `UserError` naming the columns that there are."""
+    """A row's value of a column. Raises `UserError` that tells of the columns that there are."""
     if column not in row:
-        raise UserError(f"{where} has no column {column!r} ({nearest(column, map(str, row))}); name it under columns")
+        raise UserError(f"{where} has no column {column!r} ({column_hint(column, row.keys())}); name it under columns")
     return row[str(column)]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, column_hint
 from camembert_bio.evaluation.corpora.conll import Sentence, tagged_document
 from camembert_bio.evaluation.corpora.records import document_of
 from camembert_bio.evaluation.documents import Document
@@ -77,8 +77,8 @@ def _tag_column(rows: Any, where: str) -> tuple[str, Sequence[str] | None]:
         column = _TAGS if _TAGS in found else next(iter(found))
         return column, found[column]
     raise UserError(
-        f"{where} has the columns {', '.join(rows.column_names)}; it needs text and spans, or tokens and one column "
-        f"of IOB2 tags (called {_TAGS} if there are several)"
+        f"{where} has neither text and spans, nor tokens and one column of IOB2 tags, called {_TAGS} if there are "
+        f"several ({column_hint(_TAGS, rows.column_names)}); rename its columns"
     )
 
 
