@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio.errors import Mistakes, UserError
-from camembert_bio.evaluation.corpora.annotation import Labels
+from camembert_bio.evaluation.corpora.annotation import Labels, shown
 from camembert_bio.evaluation.corpora.layouts import part_file
 from camembert_bio.evaluation.corpora.reading import read_part
 from camembert_bio.evaluation.documents import Document, documents_sha256
@@ -31,6 +31,9 @@ _UNITS: dict[TaskType, str] = {
     "similarity": "similarities",
 }
 """What each type learns, in messages."""
+
+_FEW, _UNIQUE = 5, 0.9
+"""From so many labels on a share of different ones that no class to be learnt can have, and texts have."""
 
 Parts = dict[str, list[Any]]
 """The documents of `train`, `validation` and `test`: `Document` or `Item`, as `reading.read_part` gives them."""
@@ -82,6 +85,34 @@ def labels_of(document: Document | Item) -> set[str]:
     return set() if document.choices else set(document.labels)
 
 
+def _check_labels(task: Task, parts: Parts) -> None:
+    """Raise `UserError` where what was read as labels must be text, since the recipe names the wrong column.
+
+    Labels that the task declares are taken as they are.
+    """
+    if task.type not in ("classification", "multi-label", "pos") or task.labels:
+        return
+    pairs = [pair for document in parts["train"] for pair in _labelled(document)]
+    labels, texts = ({pair[place] for pair in pairs} for place in (0, 1))
+    if task.type == "pos" and len(labels) > len(texts):
+        raise UserError(
+            f"{len(labels)} different tags of {len(texts)} different words; are the columns tokens and tags exchanged?"
+        )
+    if task.type != "pos" and len(pairs) >= _FEW and len(labels) >= _UNIQUE * len(pairs):
+        column = task.columns.label if task.type == "classification" else task.columns.labels
+        raise UserError(
+            f"{len(labels)} different labels among the {len(pairs)} of the training documents; is column {column!r} "
+            "that of the text? Name another under columns, or declare them under labels"
+        )
+
+
+def _labelled(document: Document | Item) -> list[tuple[str, str]]:
+    """Label and text of each word, or of an item."""
+    if isinstance(document, Document):
+        return [(span.label, document.text[span.start : span.end]) for span in document.spans]
+    return [(label, document.text) for label in document.labels]
+
+
 def _check_learnable(task: Task, parts: Parts) -> None:
     """Raise `UserError` where nothing can be learnt of the training documents."""
     train = parts["train"]
@@ -123,26 +154,32 @@ def _warn_of_unknown(task: Task, test: list[Any], labels: tuple[str, ...]) -> No
             task.name,
             sum(bool(labels_of(document) - set(labels)) for document in test),
             len(test),
-            ", ".join(sorted(unknown)[:5]),
+            ", ".join(map(shown, sorted(unknown)[:5])),
         )
 
 
 def read_parts(task: Task) -> Parts:
     """The documents of each part as the task gives them; `validation` is empty where it is still to be taken.
 
-    Raises `UserError` naming the task, the file and the line on what cannot be read.
+    Raises `UserError` naming the task, the file and the line on what cannot be read, and where texts stand as labels.
     """
     with _named(task):
-        if task.split is not None and task.path is not None:
-            return _split_parts(task, task.split, task.path)
-        parts: Parts = {part: [] for part in PARTS}
-        mistakes = Mistakes()
-        for part in PARTS:
-            with mistakes.noted():
-                if (place := _part_path(task, part)) is not None:
-                    parts[part] = list(read_part(task, place, _labels(task)))
-        mistakes.raise_any("its documents cannot be read:")
+        parts = _given_parts(task)
+        _check_labels(task, parts)
         return parts
+
+
+def _given_parts(task: Task) -> Parts:
+    if task.split is not None and task.path is not None:
+        return _split_parts(task, task.split, task.path)
+    parts: Parts = {part: [] for part in PARTS}
+    mistakes = Mistakes()
+    for part in PARTS:
+        with mistakes.noted():
+            if (place := _part_path(task, part)) is not None:
+                parts[part] = list(read_part(task, place, _labels(task)))
+    mistakes.raise_any("its documents cannot be read:")
+    return parts
 
 
 def with_validation(task: Task, parts: Parts) -> Parts:

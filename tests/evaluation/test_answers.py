@@ -8,7 +8,8 @@ import pytest
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.corpora.annotation import ANY, Labels
 from camembert_bio.evaluation.corpora.answers import read_items, read_texts
-from camembert_bio.evaluation.recipe import Columns
+from camembert_bio.evaluation.corpora.reading import read_part
+from camembert_bio.evaluation.recipe import Columns, Task
 
 QUESTION = {"text": "Lequel ?", "choices": ["un", "deux", "trois"], "answers": ["b"]}
 
@@ -105,6 +106,42 @@ def test_the_columns_of_drbenchmark(tmp_path, name):
 
 
 @pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"id": "text"}, r"columns.id is 'text', the column of a text; name another, or leave it out for numbers"),
+        ({"id": "pair", "text_pair": "pair"}, r"columns.id is 'pair', the column of a text"),
+        ({"id": "long"}, r"line 1 has an id of 201 characters, which is longer than one line of 200; is it text\?"),
+        ({"id": "lines"}, r"line 1 has an id of 8 characters, which is longer than one line of 200; is it text\?"),
+    ],
+)
+def test_texts_in_the_place_of_ids_are_refused(tmp_path, columns, message):
+    row = {"text": "secret", "label": "x", "pair": "secret", "long": "x" * 201, "lines": "secret\nx", "n": "x" * 200}
+    with pytest.raises(UserError, match=message) as caught:
+        read(tmp_path, "classification", row, **columns)
+    assert "secret" not in str(caught.value)
+    assert read(tmp_path, "classification", row, id="n")[0].id == "x" * 200
+
+
+def test_an_id_that_may_be_text_is_not_told(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(2 * '{"id": "secret de", "text": "x", "label": "y"}\n')
+    task = Task("t", "jsonl", "classification", train=tmp_path, test=tmp_path)
+    with pytest.raises(
+        UserError, match=r"line 2: id <9 characters> is that of .*line 1 too; give each document its own"
+    ):
+        read_part(task, tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("label", ["secret " * 15, "secret\nsecret", "a\u2028b"])
+def test_a_label_as_long_as_a_text_must_be_declared(tmp_path, label):
+    row = {"text": "a", "label": label}
+    with pytest.raises(UserError, match=r"line 1: label <\d+ characters> is longer than one .*; is it text\?"):
+        read(tmp_path, "classification", row)
+    declared = Labels(frozenset({label.strip()}))
+    assert read(tmp_path, "classification", row, labels=declared)[0].gold == (label.strip(),)
+    assert read(tmp_path, "classification", row | {"label": "x" * 100})[0].gold == ("x" * 100,)
+
+
+@pytest.mark.parametrize(
     "header",
     ["A\tsecret 0 toux", "secret\t7", f"A\t{'secret' * 6}", "A\tsecret,", "A\ttext secret", "secret toux\ttext", "A\t"],
 )
@@ -146,8 +183,18 @@ def test_texts_alone(tmp_path):
         ("similarity", {"text": "s", "text_pair": "t", "label": True}, r"no similarity from 0 to 5"),
         ("multiple-choice", QUESTION | {"choices": ["secret"]}, r"line 1 has no choices; write a list or an object"),
         ("multiple-choice", QUESTION | {"choices": ["secret", ""]}, r"line 1: choice 'b' is no text"),
-        ("multiple-choice", QUESTION | {"answers": "d"}, r"line 1: 'd' is the name of no choice \(a, b, c\)"),
-        ("multiple-choice", QUESTION | {"answers": [3]}, r"line 1: '3' is the name of no choice"),
+        (
+            "multiple-choice",
+            QUESTION | {"answers": "d"},
+            r"line 1: answer 'd' is the name of no choice \('a', 'b', 'c'\); mend",
+        ),
+        ("multiple-choice", QUESTION | {"answers": [3]}, r"line 1: answer '3' is the name of no choice"),
+        ("multiple-choice", QUESTION | {"answers": ["secret de"]}, r"answer <9 characters> is the name of no"),
+        ("multiple-choice", QUESTION | {"choices": {"secret a": "x", "b": ""}}, r"line 1: choice 'b' is no text"),
+        ("multiple-choice", QUESTION | {"choices": {"secret a": "", "b": "x"}}, r"choice <8 characters> is no"),
+        ("multiple-choice", QUESTION | {"choices": {"secret a": "x", "c": "y"}}, r"no choice \(<8 .*>, 'c'\)"),
+        ("multi-label", {"text": "s", "labels": ["secret de 4 mots"]}, r"label <16 characters> is not decl"),
+        ("multi-label", {"text": "s", "labels": ["secret" * 11]}, r"label <66 characters> is not declared"),
         ("multiple-choice", QUESTION | {"answers": []}, r"line 1 names no right answer"),
     ],
 )

@@ -168,7 +168,58 @@ def test_a_class_that_no_training_document_has_is_told(tmp_path, caplog):
     }
     data = load_task(Task("t", "jsonl", "classification", **parts))
     assert (data.labels, data.test[0].gold) == (("x", "y"), ("z",))
-    assert "task t: 1 of 2 test documents have a label that no training document has (z)" in caplog.text
+    assert "task t: 1 of 2 test documents have a label that no training document has ('z')" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("task_type", "columns"),
+    [
+        ("classification", {"text": "label", "label": "text"}),
+        ("classification", {"label": "note"}),
+        ("multi-label", {"labels": "note"}),
+    ],
+)
+def test_texts_in_the_place_of_labels_are_refused_and_not_shown(tmp_path, task_type, columns):
+    rows = [{"text": f"secret {n}", "label": f"x{n}", "note": f"secret {n}"} for n in range(6)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    task = Task("t", "jsonl", task_type, Columns(**columns), train=path, test=path)
+    message = (
+        r"task t: 6 different labels among the 6 .*; is column '\w+' that of the text\? Name another under columns"
+    )
+    for read in (load_task, read_parts):
+        with pytest.raises(UserError, match=message) as caught:
+            read(task)
+        assert "secret" not in str(caught.value)
+    few, twice = rows[:4], [{**row, "label": "text"[: n % 3 + 1]} for n, row in enumerate(rows)]
+    for found in (few, twice):
+        path.write_text("\n".join(map(json.dumps, found)))
+        read_parts(Task("t", "jsonl", "classification", train=path, test=path))
+    path.write_text("\n".join(map(json.dumps, rows)))
+    labels = tuple(row["label"] for row in rows)
+    assert len(read_parts(Task("t", "jsonl", "classification", train=path, test=path, labels=labels))["train"]) == 6
+
+
+def test_words_in_the_place_of_tags_are_refused(tmp_path):
+    (tmp_path / "a.conll").write_text("".join(f"secret{n} N{n % 2}\n" for n in range(4)))
+    parts = {"train": tmp_path, "test": tmp_path}
+    assert len(read_parts(Task("t", "conll", "pos", **parts))["train"]) == 1
+    with pytest.raises(
+        UserError, match="task t: 4 different tags of 2 different words; are the columns tokens and tags"
+    ):
+        read_parts(Task("t", "conll", "pos", Columns(tokens=2, tags=1), **parts))
+
+
+def test_a_label_that_may_be_text_is_not_told(tmp_path, caplog):
+    parts = {
+        "train": write_rows(tmp_path, "train", ("a", "x"), ("b", "y"), ("c", "y"), ("d", "x")),
+        "validation": write_rows(tmp_path, "validation", ("e", "x")),
+        "test": write_rows(tmp_path, "test", ("f", "secret de 3 mots"), ("g", "x"), ("h", "secret" * 11)),
+    }
+    load_task(Task("t", "jsonl", "classification", **parts))
+    assert "2 of 3 test documents have a label that no training document has" in caplog.text
+    assert "(<16 characters>, <66 characters>)" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_split_divides_rows_too(tmp_path):

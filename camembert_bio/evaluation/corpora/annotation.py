@@ -12,8 +12,10 @@ from camembert_bio import files
 from camembert_bio.errors import UserError, nearest
 from camembert_bio.evaluation.documents import Fragments
 
-_SHOWN = 40
-"""Characters of an unknown label in a message: where a file is no annotation at all, it may be text."""
+_SHOWN = 64
+"""Characters of the longest value that a message shows: where a wrong column or file was given, it may be text."""
+_LONGEST_LABEL = 100
+"""Characters of the longest label that need not be declared."""
 _NAME = re.compile(r"[^\W\d][\w.-]{0,29}")
 _SEPARATORS = re.compile(r"[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 """What ends a line beside the line feed: by itself, in some editors, in `str.splitlines`."""
@@ -28,16 +30,30 @@ class Labels:
     dropped: frozenset[str] = frozenset()
 
     def keeps(self, label: str, where: str) -> bool:
-        """Whether an entity is the task's. Raises `UserError` for a label that is neither declared nor dropped."""
+        """Whether an entity, or a text, of a label is the task's.
+
+        Raises `UserError` for a label that is neither declared nor dropped: where labels are declared any, else one
+        that is as long as a text, or of several lines.
+        """
         if label in self.dropped:
             return False
-        if self.declared is not None and label not in self.declared:
-            shown = label if len(label) <= _SHOWN else f"{label[:_SHOWN]}..."
+        if self.declared is None:
+            if len(label) > _LONGEST_LABEL or len(label.splitlines()) > 1:
+                raise UserError(
+                    f"{where}: label {shown(label)} is longer than one line of {_LONGEST_LABEL} characters; is it "
+                    "text? Name the column of the labels under columns, or declare it under labels"
+                )
+        elif label not in self.declared:
             raise UserError(
-                f"{where}: label {shown!r} is not declared ({nearest(shown, self.declared)}); "
+                f"{where}: label {shown(label)} is not declared ({nearest(label, self.declared)}); "
                 "add it to labels, or to dropped_labels"
             )
         return True
+
+
+def shown(value: str) -> str:
+    """What a message says of a label, an id or a name: itself, if it is one short word; else its size."""
+    return repr(value) if len(value) <= _SHOWN and value.split() == [value] else f"<{len(value)} characters>"
 
 
 def column_hint(column: object, names: Collection[str]) -> str:

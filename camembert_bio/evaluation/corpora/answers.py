@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels, column_hint
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, column_hint, shown
 from camembert_bio.evaluation.corpora.records import check_text, checked_id
 from camembert_bio.evaluation.corpora.tables import read_rows
 from camembert_bio.evaluation.documents import Document
@@ -92,7 +92,14 @@ def value_of(row: Mapping[str, Any], column: str | int, where: str) -> Any:
 
 
 def row_id(row: Mapping[str, Any], columns: Columns, number: str, where: str) -> str:
-    """A row's id, or its number where it has none and `columns` names none."""
+    """A row's id, or its number where it has none and `columns` names none.
+
+    Raises `UserError` where that is the column of a text, since ids are written into results.
+    """
+    if columns.id is not None and columns.id in (columns.text, columns.text_pair):
+        raise UserError(
+            f"columns.id is {columns.id!r}, the column of a text; name another, or leave it out for numbers"
+        )
     if columns.id is None:
         return checked_id(row["id"], where) if "id" in row else number
     return checked_id(value_of(row, columns.id, where), where)
@@ -153,14 +160,17 @@ def _choices(
         found = dict(zip(string.ascii_lowercase, found, strict=False)) if len(found) <= 26 else None
     if not isinstance(found, dict) or len(found) < 2:
         raise UserError(f"{where} has no choices; write a list or an object of 2 to 26 texts")
-    return tuple((name, _checked(text, f"{where}: choice {name!r}")) for name, text in found.items())
+    return tuple((name, _checked(text, f"{where}: choice {shown(name)}")) for name, text in found.items())
 
 
 def _answers(value: Any, names: list[str], separator: str, where: str) -> tuple[str, ...]:
     """The names of the right choices, in the order of the choices."""
     found = {_answer(name, names) for name in _names(value, separator, f"{where}: an answer")}
     if strange := sorted(found - set(names)):
-        raise UserError(f"{where}: {strange[0][:40]!r} is the name of no choice ({', '.join(names)}); mend the answer")
+        raise UserError(
+            f"{where}: answer {shown(strange[0])} is the name of no choice ({', '.join(map(shown, names))}); mend it, "
+            "or name its column under columns"
+        )
     if not found:
         raise UserError(f"{where} names no right answer; mend the row, or take it out")
     return tuple(name for name in names if name in found)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, shown
 from camembert_bio.evaluation.corpora.answers import read_items, read_texts
 from camembert_bio.evaluation.corpora.brat import read_brat
 from camembert_bio.evaluation.corpora.cas import CAS1, CAS2
@@ -97,5 +97,5 @@ def _check_ids(documents: Sequence[Text]) -> None:
         other = first.setdefault(document.id, document)
         if other is not document:
             raise UserError(
-                f"{document.where}: id {document.id!r} is that of {other.where} too; give each document its own"
+                f"{document.where}: id {shown(document.id)} is that of {other.where} too; give each document its own"
             )

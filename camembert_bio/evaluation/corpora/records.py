@@ -16,6 +16,9 @@ from camembert_bio.errors import UserError
 from camembert_bio.evaluation.corpora.annotation import Labels, checked_fragments
 from camembert_bio.evaluation.documents import Document, Span
 
+_LONGEST_ID = 200
+"""Characters."""
+
 
 def document_of(record: Mapping[str, Any], labels: Labels, where: str) -> Document:
     """The document of a record. Raises `UserError` that starts with `where` on what is not as above."""
@@ -41,10 +44,16 @@ def document_id(record: Mapping[str, Any], where: str) -> str:
 
 
 def checked_id(value: Any, where: str) -> str:
-    """An id as a string. Raises `UserError` for what is neither a string nor a whole number."""
+    """An id as a string. Raises `UserError` for what is neither a string nor a whole number, and for what is text."""
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         raise UserError(f"{where} has no id; give each document a string or number of its own")
-    return str(value)
+    name = str(value)
+    if len(name) > _LONGEST_ID or len(name.splitlines()) > 1:
+        raise UserError(
+            f"{where} has an id of {len(name)} characters, which is longer than one line of {_LONGEST_ID}; is it text? "
+            "Ids are written into results: name the column of the ids under columns"
+        )
+    return name
 
 
 def _span(value: Any, text: str, labels: Labels, where: str) -> Span | None:
