@@ -30,6 +30,7 @@ class Batch(NamedTuple):
 
 def shuffled_batches(lengths: Sequence[int], size: int, unit: BatchUnit, seed: int) -> Iterator[Batch]:
     """Endless batches: each epoch shows every index once, in an order drawn from (seed, epoch) alone."""
+    assert len(lengths) > 0, "an epoch without a batch never ends"
     for epoch in itertools.count():
         batches = epoch_batches(lengths, size, unit, seed, epoch)
         for number, indices in enumerate(batches, start=1):

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from camembert_bio.errors import UserError
 from camembert_bio.evaluation import align
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.evaluation.layers import IGNORED, Layers, encode, spread
 from camembert_bio.evaluation.metrics import IntArray
-from camembert_bio.evaluation.recipe import Policy
+from camembert_bio.evaluation.models import ModelFolder
+from camembert_bio.evaluation.recipe import Finetune, Policy
+from camembert_bio.evaluation.tasks import TaskData
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,20 @@ def encode_documents(documents: list[Document], tokenizer: Any, seq_length: int,
             is_owned = np.concatenate([[0], owner[start:end] == number, [0]])
             rows.append(Window(index, start, input_ids, is_owned))
     return Encoded(documents, tokens, rows)
+
+
+def encode_parts(data: TaskData, model: ModelFolder, recipe: Finetune) -> tuple[Encoded, Encoded, Encoded]:
+    """Training, validation and test documents. Raises `UserError` where the first give nothing to learn from."""
+    train, validation, test = (
+        encode_documents(documents, model.tokenizer, recipe.seq_length, recipe.window_overlap)
+        for documents in (data.train, data.validation, data.test)
+    )
+    if not train.windows:
+        raise UserError(
+            f"task {data.name}: the tokenizer of model {model.name} gives no sub-word of any of {len(data.train)} "
+            "training documents; give documents with text, or another tokenizer"
+        )
+    return train, validation, test
 
 
 def window_labels(encoded: Encoded, policy: Policy, layers: Layers) -> list[IntArray]:

@@ -124,8 +124,11 @@ def fit(head: TaskHead[Any], recipe: Finetune, seed: int, name: str) -> Fitted:
     """Train, choosing the weights on validation; test documents are not asked for.
 
     `name` labels the progress bar. The generators' states outside are left as they were. Raises `RunError` when the
-    loss or the score is no longer finite, `UserError` for a precision that the GPU does not have.
+    loss or the score is no longer finite, `UserError` for a precision that the GPU does not have, or without a training
+    example.
     """
+    if not len(head.lengths):
+        raise UserError(f"{name}: 0 training examples; give documents with text")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda" and recipe.precision == "bf16" and not torch.cuda.is_bf16_supported(False):
         raise UserError(f"precision bf16: {torch.cuda.get_device_name(device)} does not compute in it; use fp32")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from camembert_bio.evaluation.batches import pad
 from camembert_bio.evaluation.class_weights import class_weights
 from camembert_bio.evaluation.documents import Document
-from camembert_bio.evaluation.examples import Encoded, document_tags, encode_documents
+from camembert_bio.evaluation.examples import Encoded, document_tags, encode_parts
 from camembert_bio.evaluation.forward import batch_logits, read_rows
 from camembert_bio.evaluation.layers import IGNORED
 from camembert_bio.evaluation.measures import MEASURES, AnyRow, Labelled, scores_of
@@ -36,10 +36,7 @@ class PosHead:
     def __init__(self, model: ModelFolder, data: TaskData, recipe: Finetune):
         self._model = model
         self._data = data
-        self._train, self._validation, self._test = (
-            encode_documents(part, model.tokenizer, recipe.seq_length, recipe.window_overlap)
-            for part in (data.train, data.validation, data.test)
-        )
+        self._train, self._validation, self._test = encode_parts(data, model, recipe)
         self._labels = _window_labels(self._train, data.labels)
         self.lengths = [len(row) for row in self._labels]
         learnt = np.concatenate([row[row != IGNORED] for row in self._labels])

@@ -10,7 +10,7 @@ from typing import Any
 
 from camembert_bio.errors import RunError
 from camembert_bio.evaluation.ceiling import perfect_spans
-from camembert_bio.evaluation.examples import encode_documents
+from camembert_bio.evaluation.examples import encode_parts
 from camembert_bio.evaluation.finetune import Outcome, TaskHead, finetune
 from camembert_bio.evaluation.layers import tag_layers
 from camembert_bio.evaluation.measures import MEASURES, scores_of
@@ -41,10 +41,7 @@ def head_of(recipe: Finetune, data: TaskData, model: ModelFolder) -> TaskHead[An
         return PosHead(model, data, recipe)
     if data.task.type != "ner":
         return TextHead(model, data, recipe)
-    train, validation, test = (
-        encode_documents(documents, model.tokenizer, recipe.seq_length, recipe.window_overlap)
-        for documents in (data.train, data.validation, data.test)
-    )
+    train, validation, test = encode_parts(data, model, recipe)
     layers = tag_layers(recipe.policy, data.labels, [*data.train, *data.validation, *data.test])
     return TaggingHead(model, Parts(train, validation, test, layers), recipe)
 

@@ -128,6 +128,8 @@ def _check_learnable(task: Task, parts: Parts) -> None:
         raise UserError(f"{len(train)} training documents and fewer than two different {_UNITS[task.type]} to learn")
     if not train:
         raise UserError("0 training documents; give some")
+    if not any(document.text.strip() for document in train):
+        raise UserError(f"{len(train)} training documents and no text in any; give documents with text")
 
 
 def _check_testable(task: Task, parts: Parts) -> None:

@@ -2,13 +2,14 @@ import json
 import random
 import shutil
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from camembert_bio import config
-from camembert_bio.errors import RunError
+from camembert_bio.errors import RunError, UserError
 from camembert_bio.evaluation.batches import epoch_batches, pad, shuffled_batches, sorted_batches
 from camembert_bio.evaluation.ceiling import perfect_spans
 from camembert_bio.evaluation.class_weights import class_weights
@@ -21,6 +22,7 @@ from camembert_bio.evaluation.models import open_model
 from camembert_bio.evaluation.optimizer import parameter_groups, rate_factor
 from camembert_bio.evaluation.recipe import Finetune
 from camembert_bio.evaluation.tagging import Parts, TaggingHead, mentions, predict
+from camembert_bio.evaluation.task_types import head_of
 from camembert_bio.evaluation.tasks import load_task
 
 
@@ -112,6 +114,25 @@ def test_a_document_without_text_is_passed_over(tokenizer):
     tags = np.zeros(len(encoded.tokens[1]), dtype=int)
     oracle = Oracle(encoded, tags, 3, reach=0)
     assert predict(oracle, encoded, LAYERS) == [[], []]
+
+
+@pytest.mark.parametrize("task_type", ["ner", "pos"])
+@pytest.mark.parametrize("changes", [{}, {"batch_unit": "sub-words", "batch_size": 64}])
+def test_training_documents_without_a_sub_word_do_not_train_for_ever(recipe_values, model, task_type, changes):
+    silent = [Document("a", "\x01", (Span(((0, 1),), "CHEM"),))]  # no white space, but sentencepiece leaves nothing
+    recipe = config.build(Finetune, {**recipe_values, **changes})
+    data = load_task(recipe.tasks[0])
+    data = replace(data, train=silent, task=replace(data.task, type=task_type, format="conll"))
+    message = "task drugs: the tokenizer of model tiny gives no sub-word of any of 1 training documents; give documents"
+    with pytest.raises(UserError, match=message):
+        head_of(recipe, data, model)
+
+
+def test_a_head_without_examples_is_refused(recipe):
+    with pytest.raises(UserError, match="x: 0 training examples; give documents with text"):
+        fit(types.SimpleNamespace(lengths=[]), recipe, 0, "x")
+    with pytest.raises(AssertionError):
+        next(shuffled_batches([], 16, "windows", 0))
 
 
 @pytest.mark.parametrize(("size", "unit", "least"), [(16, "windows", 0.9), (2000, "sub-words", 0.9)])

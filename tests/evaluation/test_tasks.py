@@ -111,6 +111,11 @@ def test_nothing_to_learn_or_to_find(brat_folder, tmp_path):
         load_task(Task("drugs", "brat", train=tmp_path / "plain", test=brat_folder / "test"))
     with pytest.raises(UserError, match="task drugs: 5 test documents and no entity to find"):
         load_task(Task("drugs", "brat", train=brat_folder / "train", test=tmp_path / "plain"))
+    write_brat(tmp_path / "white", [(" " * number + "\n", [(0, 1, "CHEM")]) for number in range(1, 5)])
+    with pytest.raises(
+        UserError, match="task drugs: 3 training documents and no text in any; give documents with text"
+    ):
+        load_task(Task("drugs", "brat", train=tmp_path / "white", test=brat_folder / "test"))
 
 
 def test_a_label_that_is_not_declared(brat_folder):
