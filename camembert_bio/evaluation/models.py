@@ -6,14 +6,16 @@ Everything is read from the folder; nothing asks the network.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
+from sentencepiece import SentencePieceProcessor
 from transformers import (
+    AutoConfig,
     AutoModelForMultipleChoice,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -29,13 +31,8 @@ from camembert_bio.model.families import FAMILIES
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL
 
 _VOCABULARIES = (SENTENCEPIECE_MODEL, "tokenizer.json", "vocab.json")
-_TOKENIZER_FILES = (
-    *_VOCABULARIES,
-    "merges.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_TOKENIZER_FILES = (*_VOCABULARIES, "merges.txt", *_TOKENIZER_SETTINGS)
 
 # Heads of masked language models; the poolers that are published with some, and BERT's other head, no tagger uses.
 _UNUSED_WEIGHTS = ("lm_head.", "roberta.pooler.", "cls.", "bert.pooler.", "decoder.")
@@ -51,6 +48,8 @@ _HEADS: dict[HeadKind, Any] = {
 }
 
 _MAX_UNKNOWN = 0.5
+_REASON = 200
+"""Characters of what transformers says that a message repeats; no document is read while a model is loaded."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,10 @@ def open_model(name: str, folder: str, seq_length: int) -> ModelFolder:
     if not (path / "config.json").is_file():
         raise UserError(f"model {name}: {path} has no config.json; give a transformers model folder")
     model_type = config.read_json(path / "config.json").get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(f"model {name}: {path} is a {model_type!r}; give one of {', '.join(FAMILIES)}")
+    with _loading(name, f"{path / 'config.json'} is refused"):
+        AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
         raise UserError(f"model {name}: {path} has no .safetensors weights; save the model with save_pretrained")
@@ -103,13 +104,41 @@ def load_tokenizer(name: str, path: Path) -> Any:
             f"model {name}: {path} has no tokenizer (none of {', '.join(_VOCABULARIES)}); "
             "copy the files of the tokenizer that the model was trained with"
         )
-    try:
+    if (pieces := path / SENTENCEPIECE_MODEL).is_file():
+        _check_sentencepiece(name, pieces)
+    for file in _TOKENIZER_SETTINGS:
+        if (path / file).is_file():
+            config.read_json(path / file)
+    found = ", ".join(file for file in _TOKENIZER_FILES if (path / file).is_file())
+    with _loading(name, f"the tokenizer of {path} cannot be loaded from {found}"):
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
-        raise UserError(f"model {name}: the tokenizer of {path} cannot be loaded ({error})") from error
+        tokenizer("a")
     if not tokenizer.is_fast:
         raise UserError(f"model {name}: the tokenizer of {path} gives no offsets; save a fast one")
     return tokenizer
+
+
+@contextmanager
+def _loading(name: str, fact: str) -> Iterator[None]:
+    """`UserError` for whatever the block raises: what a folder's files make transformers raise has no end."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_REASON]
+        raise UserError(
+            f"model {name}: {fact} ({type(error).__name__}: {reason}); restore the file, or give another folder"
+        ) from error
+
+
+def _check_sentencepiece(name: str, path: Path) -> None:
+    """Raise `UserError` for a file that is cut or no SentencePiece model, which transformers takes for tiktoken's."""
+    data = path.read_bytes()
+    try:
+        SentencePieceProcessor(model_proto=data)
+    except RuntimeError:
+        data = b""
+    if not data:
+        raise UserError(f"model {name}: {path} is not a SentencePiece model, or is cut; fetch it again")
 
 
 def check_tokenizer(model: ModelFolder, task: str, documents: Iterable[Text]) -> None:
@@ -150,7 +179,7 @@ def load_headed(
     outputs' `bias`. transformers draws from torch's own generator too while it loads.
     Raises `UserError` when the encoder's weights are not all there, or others are.
     """
-    try:
+    with _loading(model.name, f"{model.path / 'config.json'} and the weights beside it cannot be loaded"):
         headed, report = _HEADS[kind].from_pretrained(
             model.path,
             local_files_only=True,
@@ -161,24 +190,35 @@ def load_headed(
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)},
             problem_type=problem_type,
+            return_dict=True,
+            ignore_mismatched_sizes=True,  # the report has them, and transformers' error names none
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"model {model.name}: {model.path} cannot be loaded ({reason})") from error
     _check_weights(model, report)
+    with _loading(model.name, f"{model.path / 'config.json'} gives no head"):
+        _draw_head(headed, report["missing_keys"], seed, bias)
+    return headed
+
+
+def _draw_head(headed: Any, names: Iterable[str], seed: int, bias: float) -> None:
+    """Draw the parameters that no file gives."""
     generator = torch.Generator().manual_seed(seed)
     parameters = dict(headed.named_parameters())
     with torch.no_grad():
-        for name in sorted(report["missing_keys"], reverse=True):  # weights before biases
+        for name in sorted(names, reverse=True):  # weights before biases
             if name.endswith("weight"):
                 parameters[name].normal_(0.0, headed.config.initializer_range, generator=generator)
             else:
                 parameters[name].fill_(bias if name in _OUTPUT_BIASES else 0.0)
-    return headed
 
 
 def _check_fits(model: ModelFolder, model_config: Any, seq_length: int) -> None:
+    padding = model_config.pad_token_id
+    if padding is None or not 0 <= padding < model_config.vocab_size:
+        raise UserError(
+            f"model {model.name}: {model.path / 'config.json'} has pad_token_id {padding!r}, which is none of its "
+            f"{model_config.vocab_size} ids; give that of the tokenizer's padding"
+        )
     if len(model.tokenizer) > model_config.vocab_size:
         raise UserError(
             f"model {model.name}: its tokenizer has {len(model.tokenizer)} ids, its embeddings "
@@ -194,9 +234,11 @@ def _check_fits(model: ModelFolder, model_config: Any, seq_length: int) -> None:
 def _check_weights(model: ModelFolder, report: dict[str, Any]) -> None:
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(_NEW_WEIGHTS))
     unexpected = sorted(key for key in report["unexpected_keys"] if not key.startswith(_UNUSED_WEIGHTS))
+    mismatched = sorted(key for key, *_ in report["mismatched_keys"])
     for keys, fact in (
         (missing, "lacks weights of its encoder"),
         (unexpected, "has weights that no model of its type has"),
+        (mismatched, "has weights of other shapes than its config.json says"),
     ):
         if keys:
             shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")

@@ -71,16 +71,88 @@ def test_a_missing_file(copy, name, message):
         open_model("tiny", str(copy), 64)
 
 
-def test_a_broken_tokenizer_file(copy):
-    (copy / "sentencepiece.bpe.model").write_bytes(b"none")
-    with pytest.raises(UserError, match=r"model tiny: the tokenizer of .* cannot be loaded"):
+@pytest.mark.parametrize("size", [0, 4, 900, -1])
+def test_a_sentencepiece_file_that_is_cut(copy, size):
+    path = copy / "sentencepiece.bpe.model"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(
+        UserError, match=r"model tiny: .*bpe\.model is not a SentencePiece model, or is cut; fetch it"
+    ) as it:
+        open_model("tiny", str(copy), 64)
+    assert "tiktoken" not in str(it.value)
+
+
+@pytest.mark.parametrize("content", [b"none", b"", None])
+def test_broken_weights(copy, content):
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
+    message = (
+        r"model tiny: .*config\.json and the weights beside it cannot be loaded \(SafetensorError: .*\); restore the"
+    )
+    with pytest.raises(UserError, match=message):
         open_model("tiny", str(copy), 64)
 
 
-def test_broken_weights(copy):
-    (copy / "model.safetensors").write_bytes(b"none")
-    with pytest.raises(UserError, match=r"model tiny: .* cannot be loaded"):
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model_type": ["x"]}, r"is a \['x'\]; give one of camembert"),
+        (
+            {"hidden_act": "nope"},
+            r"config\.json and the weights beside it cannot be loaded \(KeyError: 'nope'\); restore",
+        ),
+        (
+            {"hidden_act": 5},
+            r"config\.json is refused \(Strict\w+: Validation error for field 'hidden_act': .*; restore",
+        ),
+        ({"hidden_size": "abc"}, r"config\.json is refused \(Strict.*'hidden_size'"),
+        ({"hidden_size": 33}, r"config\.json and the weights .*\(ValueError: The hidden size \(33\) is not a multiple"),
+        ({"num_attention_heads": 0}, r"config\.json and the weights .*\(ZeroDivisionError"),
+        ({"vocab_size": -1}, r"config\.json and the weights .*\(AssertionError"),
+        ({"vocab_size": 50}, r"weights of other shapes than its config\.json says \(1: roberta\.embeddings\.word_emb"),
+        ({"pad_token_id": None}, r"config\.json has pad_token_id None, which is none of its 95 ids; give that of the"),
+        ({"pad_token_id": -1}, r"config\.json has pad_token_id -1, which is none of its 95 ids"),
+        ({"pad_token_id": 500}, r"config\.json and the weights .*\(AssertionError"),
+        ({"dtype": "nope"}, r"config\.json is refused \(AttributeError"),
+        ({"id2label": 5}, r"config\.json is refused \(AttributeError"),
+        ({"num_labels": "x"}, r"config\.json is refused \(TypeError"),
+        ({"initializer_range": -1.0}, r"config\.json and the weights .*\(RuntimeError: normal expects std >= 0"),
+        ({"output_attentions": True}, r"config\.json and the weights .*\(Strict.*output_attentions"),
+    ],
+)
+def test_a_configuration_that_transformers_refuses(copy, values, message):
+    change_config(copy, **values)
+    with pytest.raises(UserError, match=rf"^model tiny: {copy}.*{message}"):
         open_model("tiny", str(copy), 64)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", r"tokenizer_config\.json holds list, not a mapping"),
+        ("{", r"tokenizer_config\.json is not readable JSON"),
+        (
+            '{"tokenizer_class": 5}',
+            r"the tokenizer of .* cannot be loaded from sentencepiece.* \(AttributeError: .*restore",
+        ),
+        (
+            '{"tokenizer_class": "NopeTokenizer"}',
+            r"the tokenizer of .* cannot be loaded from .*, tokenizer_config\.json",
+        ),
+        ('{"model_max_length": "x"}', r"the tokenizer of .* cannot be loaded from .* \(TypeError"),
+        ('{"added_tokens_decoder": 5}', r"the tokenizer of .* cannot be loaded from .* \(AttributeError"),
+    ],
+)
+def test_settings_of_a_tokenizer_that_transformers_refuses(copy, content, message):
+    (copy / "tokenizer_config.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        open_model("tiny", str(copy), 64)
+
+
+def test_answers_of_a_model_have_names_whatever_its_configuration_says(copy):
+    change_config(copy, return_dict=False)
+    tagger = load_tagger(open_model("a", str(copy), 64), ["O", "B-X"], seed=0)
+    assert tagger(torch.tensor([[5, 6]])).logits.shape == (1, 2, 2)
 
 
 def test_weights_of_the_encoder_are_missing(copy):
