@@ -16,7 +16,7 @@ from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Document, Span, Text
 from camembert_bio.evaluation.items import Item
 from camembert_bio.evaluation.layers import outermost
-from camembert_bio.evaluation.recipe import Finetune, Format, Policy, Task, TaskType
+from camembert_bio.evaluation.recipe import FORMATS, READY, Finetune, Format, Policy, Task, TaskType
 from camembert_bio.evaluation.tasks import Parts, read_parts, with_validation
 
 _FORMAT_OF: dict[str, Format] = {".ann": "brat", ".xml": "e3c", ".jsonl": "jsonl", ".arrow": "datasets"}
@@ -36,12 +36,21 @@ def recipe_parts(recipe: Finetune) -> dict[str, Parts]:
     return found
 
 
-def corpus_parts(path: Path, kind: Format | None, split: str | None) -> Parts:
-    """The documents of one corpus, as a single part `all` or in those of a split."""
+def corpus_parts(path: Path, kind: Format | None, split: str | None) -> tuple[TaskType, Parts]:
+    """The documents of one corpus and what they teach: as a single part `all`, in those of a split, or as published.
+
+    Raises `UserError` for rows, which do not say what their columns hold.
+    """
     kind = kind or _format_of(path)
-    if split is None:
-        return {"all": read_documents(kind, path)}
-    return read_parts(Task("corpus", kind, path=path, split=split))
+    task_type = next(name for name, formats in FORMATS.items() if kind in formats)
+    if kind not in (*FORMATS["ner"], *READY):
+        raise UserError(
+            f"--format {kind} does not say which columns of {path} hold what; write a recipe with a task of this "
+            "format, its type and its columns, and give it in place of the folder"
+        )
+    if split is not None or kind in READY:
+        return task_type, read_parts(Task("corpus", kind, task_type, path=path, split=split))
+    return task_type, {"all": read_documents(kind, path)}
 
 
 def _format_of(path: Path) -> Format:

@@ -38,9 +38,10 @@ def add(verbs: Any) -> None:
 def _corpora(options: argparse.Namespace) -> int:
     from camembert_bio.evaluation.census import census, corpus_parts, recipe_parts, table
 
-    path, tokenizer, types = Path(options.corpus), None, {}
+    path, tokenizer = Path(options.corpus), None
     if path.is_dir() or (path.is_file() and path.suffix not in (".yaml", ".yml")):
-        found = {path.name: corpus_parts(path, options.format, options.split)}
+        task_type, parts = corpus_parts(path, options.format, options.split)
+        types, found = {path.name: task_type}, {path.name: parts}
     elif options.format or options.split:
         raise UserError(f"--format and --split are of a corpus, and {path} is no folder of one; check the path")
     else:
@@ -51,7 +52,7 @@ def _corpora(options: argparse.Namespace) -> int:
         from camembert_bio.evaluation.models import load_tokenizer
 
         tokenizer = load_tokenizer(options.tokenizer.name, options.tokenizer)
-    counted = {name: census(parts, tokenizer, types.get(name, "ner")) for name, parts in found.items()}
+    counted = {name: census(parts, tokenizer, types[name]) for name, parts in found.items()}
     return answer(options, counted, "\n\n".join(table(name, value) for name, value in counted.items()))
 
 

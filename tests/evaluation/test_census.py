@@ -12,6 +12,7 @@ from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.leaks import near, same_text
 
 from .conftest import write_brat
+from .test_layouts import write_morfitt, write_questions
 
 
 def span(start, end, label="CHEM"):
@@ -109,6 +110,28 @@ def test_the_verb_counts_a_folder_and_a_recipe(brat_folder, model_folder, recipe
     assert "drugs" in told.splitlines()[0] and "ceiling, per-label" in told
     assert run("corpora", recipe, "--json") == 0
     assert json.loads(capsys.readouterr().out)["drugs"]["validation"]["documents"] == 5
+
+
+def test_published_folders_are_counted_as_they_are(tmp_path, capsys):
+    assert run("corpora", write_morfitt(tmp_path), "--format", "morfitt", "--json") == 0
+    counted = json.loads(capsys.readouterr().out)[tmp_path.name]
+    assert {part: found["documents"] for part, found in counted.items()} == dict.fromkeys(counted, 3)
+    assert counted["train"]["labels"] == {"surgery": 3, "virology": 3}
+    (tmp_path / "q").mkdir()
+    assert run("corpora", write_questions(tmp_path / "q"), "--format", "frenchmedmcqa") == 0
+    told = capsys.readouterr().out
+    assert told.split()[:4] == ["q", "train", "validation", "test"]
+    assert "entities" not in told
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "parquet"])
+@pytest.mark.parametrize("arguments", [[], ["--split", "s.json"]])
+def test_rows_are_counted_by_a_recipe(tmp_path, kind, arguments, capsys):
+    (tmp_path / f"rows.{kind}").write_text("text,label\nsecret,x\n")
+    assert run("corpora", tmp_path, "--format", kind, *arguments) == 2
+    told = capsys.readouterr().err
+    assert f"--format {kind} does not say which columns of {tmp_path} hold what; write a recipe with a task of" in told
+    assert "secret" not in told
 
 
 BAD = {
