@@ -170,7 +170,19 @@ def test_texts_alone(tmp_path):
     [
         ("classification", {"txt": "secret", "label": "x"}, r"line 1 has no column 'text' \(did you mean 'txt'\?\)"),
         ("classification", {"text": " ", "label": "x"}, r"line 1: text is no text; write a string that is not empty"),
-        ("classification", {"text": "\ud800", "label": "x"}, r"text holds half a surrogate pair at 0; mend the text"),
+        ("classification", {"text": "\ud800", "label": "x"}, r"text holds half a surrogate pair at 0; mend it"),
+        (
+            "classification",
+            {"text": "s", "label": "a\udfff"},
+            r"line 1: label holds half a surrogate pair at 1; mend it",
+        ),
+        ("multi-label", {"text": "s", "labels": ["\ud800"]}, r"line 1: label holds half a surrogate pair at 0"),
+        (
+            "multiple-choice",
+            QUESTION | {"choices": {"\ud800": "x", "b": "y"}},
+            r"name of a choice holds half a surrogate",
+        ),
+        ("multiple-choice", QUESTION | {"answers": ["\ud800"]}, r"answer '\\ud800' is the name of no choice"),
         ("classification", {"text": "secret", "label": None}, r"line 1: label is no label; write a string"),
         ("classification", {"text": "secret", "label": 0.5}, r"line 1: label is no label"),
         ("classification", {"text": "secret", "label": ""}, r"line 1: label is no label"),

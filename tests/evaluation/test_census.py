@@ -1,6 +1,7 @@
 """What a corpus holds; and the verb, whose every mistake of a corpus is exit code 2."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -156,6 +157,17 @@ def test_a_bad_corpus_is_the_users_mistake(case, tmp_path, capsys):
     assert run("corpora", tmp_path) == 2
     told = capsys.readouterr().err
     assert message in told and "secret" not in told
+
+
+@pytest.mark.parametrize("kind", ["brat", "conll", "e3c"])
+def test_a_file_whose_name_is_not_utf8_is_the_users_mistake(kind, tmp_path, capsys):
+    name = os.fsdecode(b"doc\xe9")
+    files = {"brat": {".txt": "abc", ".ann": "T1\tX 0 3\tabc\n"}, "conll": {".conll": "abc B-X\n"}}.get(kind)
+    sofa = '<x xmlns:cas="http:///uima/cas.ecore"><cas:Sofa sofaString="abc"/></x>'
+    for suffix, content in (files or {".xml": sofa}).items():
+        (tmp_path / f"{name}{suffix}").write_text(content)
+    assert run("corpora", tmp_path, "--format", kind) == 2
+    assert "id, or its file's name, holds half a surrogate pair at 3; mend it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

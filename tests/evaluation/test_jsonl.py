@@ -5,6 +5,7 @@ import pytest
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.corpora.annotation import Labels
 from camembert_bio.evaluation.corpora.jsonl import read_jsonl
+from camembert_bio.evaluation.corpora.reading import read_documents
 from camembert_bio.evaluation.documents import Span
 
 
@@ -32,6 +33,14 @@ def test_spans_of_every_kind(tmp_path):
     assert [document.id for document in read_jsonl(tmp_path / "sub.jsonl", wanted=["7"])] == ["7"]
 
 
+def test_an_id_that_no_file_of_results_can_hold(tmp_path):
+    write(tmp_path, '{"id": "\\ud800", "text": "secret", "spans": []}')
+    with pytest.raises(
+        UserError, match=r"a\.jsonl, line 1: id, or its file's name, holds half a surrogate pair at 0; mend"
+    ):
+        read_documents("jsonl", tmp_path)
+
+
 def test_labels_that_a_task_drops(tmp_path):
     write(tmp_path, record("abc", {"start": 0, "end": 1, "label": "X"}, {"start": 1, "end": 2, "label": "Y"}))
     (document,) = read_jsonl(tmp_path, Labels(dropped=frozenset({"X"})))
@@ -51,6 +60,10 @@ def test_labels_that_a_task_drops(tmp_path):
         (record(id=True), r"a\.jsonl, line 2 has no id"),
         (record(id=""), r"a\.jsonl, line 2 has no id"),
         ('{"id": 1, "text": "\\ud800", "spans": []}', r"line 2: text holds half a surrogate pair at 0"),
+        (
+            '{"id": 1, "text": "secret", "spans": [{"start": 0, "end": 2, "label": "\\ud800"}]}',
+            r"line 2, span 1: label holds half a surrogate pair at 0; mend it",
+        ),
         (record("secret", "secret"), r"a\.jsonl, line 2, span 1 is not a span"),
         (record("secret", {"start": 0, "end": 2}), r"span 1 is not a span"),
         (record("secret", {"start": 0, "end": 2, "label": ""}), r"span 1 is not a span"),

@@ -37,6 +37,7 @@ class Labels:
         """
         if label in self.dropped:
             return False
+        check_text(label, where, "label")
         if self.declared is None:
             if len(label) > _LONGEST_LABEL or len(label.splitlines()) > 1:
                 raise UserError(
@@ -49,6 +50,15 @@ class Labels:
                 "add it to labels, or to dropped_labels"
             )
         return True
+
+
+def check_text(text: str, where: str, what: str = "text") -> None:
+    """Raise `UserError` for a string that UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        place = where.encode(errors="backslashreplace").decode()  # a file's name may not do either
+        raise UserError(f"{place}: {what} holds half a surrogate pair at {error.start}; mend it") from error
 
 
 def shown(value: str) -> str:

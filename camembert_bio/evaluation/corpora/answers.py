@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels, column_hint, shown
-from camembert_bio.evaluation.corpora.records import check_text, checked_id
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, check_text, column_hint, shown
+from camembert_bio.evaluation.corpora.records import checked_id
 from camembert_bio.evaluation.corpora.tables import read_rows
 from camembert_bio.evaluation.documents import Document
 from camembert_bio.evaluation.items import Gold, Item
@@ -160,6 +160,8 @@ def _choices(
         found = dict(zip(string.ascii_lowercase, found, strict=False)) if len(found) <= 26 else None
     if not isinstance(found, dict) or len(found) < 2:
         raise UserError(f"{where} has no choices; write a list or an object of 2 to 26 texts")
+    for name in found:
+        check_text(name, where, "name of a choice")
     return tuple((name, _checked(text, f"{where}: choice {shown(name)}")) for name, text in found.items())
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels, found_files
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, check_text, found_files
 from camembert_bio.evaluation.corpora.answers import row_id, value_of
 from camembert_bio.evaluation.corpora.conll import SUFFIXES, Places, Sentence, documents_in, lay_out
-from camembert_bio.evaluation.corpora.records import check_text
 from camembert_bio.evaluation.corpora.tables import read_rows
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.evaluation.recipe import Columns, Format

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels, shown
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, check_text, shown
 from camembert_bio.evaluation.corpora.answers import read_items, read_texts
 from camembert_bio.evaluation.corpora.brat import read_brat
 from camembert_bio.evaluation.corpora.cas import CAS1, CAS2
@@ -91,9 +91,10 @@ def _without_repeats(items: list[Item], repeated: Collection[str]) -> list[Item]
 
 
 def _check_ids(documents: Sequence[Text]) -> None:
-    """Raise `UserError` for an id that is given twice."""
+    """Raise `UserError` for an id that is given twice, or that no file of results can hold."""
     first: dict[str, Text] = {}
     for document in documents:
+        check_text(document.id, document.where, "id, or its file's name,")  # of a name that is not UTF-8
         other = first.setdefault(document.id, document)
         if other is not document:
             raise UserError(

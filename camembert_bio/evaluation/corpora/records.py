@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import Labels, checked_fragments
+from camembert_bio.evaluation.corpora.annotation import Labels, check_text, checked_fragments
 from camembert_bio.evaluation.documents import Document, Span
 
 _LONGEST_ID = 200
@@ -28,14 +28,6 @@ def document_of(record: Mapping[str, Any], labels: Labels, where: str) -> Docume
     check_text(text, where)
     found = {_span(span, text, labels, f"{where}, span {number}") for number, span in enumerate(spans, start=1)}
     return Document(document_id(record, where), text, tuple(sorted(span for span in found if span)), where)
-
-
-def check_text(text: str, where: str) -> None:
-    """Raise `UserError` for a string that UTF-8 cannot hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"{where}: text holds half a surrogate pair at {error.start}; mend the text") from error
 
 
 def document_id(record: Mapping[str, Any], where: str) -> str:
