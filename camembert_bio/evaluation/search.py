@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import logging
+import os
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,14 +99,45 @@ def _open_study(folder: Path, identity: str) -> optuna.Study:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-    study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+    journal = folder / JOURNAL
+    _mend_journal(journal)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
+    except Exception as error:
+        raise UserError(
+            f"{journal} is no journal of a search ({type(error).__name__}); remove it, and the search begins anew"
+        ) from error
     if study.user_attrs.setdefault("identity", identity) != identity:
         raise UserError(f"output {folder} holds another search (other data, models or options); give a new folder")
     study.set_user_attr("identity", identity)
     for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def _mend_journal(path: Path) -> None:
+    """Drop a last line that is cut, as a full disk or a loss of power leaves it: what it said is done again.
+
+    Raises `UserError` for any other line that is no JSON object.
+    """
+    if not path.is_file():
+        return
+    data = path.read_bytes()
+    whole, end, cut = data.rpartition(b"\n")
+    for number, line in enumerate(whole.split(b"\n") if end else [], start=1):
+        try:
+            is_entry = isinstance(json.loads(line), dict)
+        except (ValueError, RecursionError):
+            is_entry = False
+        if not is_entry:
+            raise UserError(
+                f"{path}, line {number} is no entry of a journal; remove the lines from it on, and the search goes on "
+                "from there"
+            )
+    if cut:
+        logger.warning("%s: its last line is cut, and dropped; the search goes on from the one before", path)
+        os.truncate(path, len(whole) + len(end))
 
 
 def _counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -77,6 +77,40 @@ def test_what_a_killed_search_was_at_is_done_again(values, recipe):
     assert found["tried"][0] == first["tried"][0]
 
 
+def test_a_journal_that_is_cut_goes_on_from_its_last_whole_line(values, recipe, caplog):
+    whole = search(values, recipe, trials=2)
+    journal = values["output"] / "search.journal"
+    data = journal.read_bytes()
+    first_line = data.index(b"\n") + 1
+    for cut in (data[:-1], data[:-20], data[: len(data) // 2], data[:first_line] + b"\0" * 50, data[:10], b""):
+        journal.write_bytes(cut)
+        caplog.clear()
+        assert search(values, recipe, trials=2) == whole
+        assert ("its last line is cut, and dropped" in caplog.text) == bool(cut)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hello\n", r"search\.journal, line 1 is no entry of a journal; remove the lines from it on"),
+        (b"\xff\xfe\n", r"line 1 is no entry"),
+        (b"[" * 100_000 + b"\n", r"line 1 is no entry"),
+        (b"5\n{}\n", r"line 1 is no entry"),
+        (b"{}\n", r"search\.journal is no journal of a search \(\w+\); remove it, and the search begins anew"),
+        (None, r"search\.journal is no journal of a search \(IsADirectoryError\)"),
+    ],
+)
+def test_a_journal_that_is_none(values, recipe, content, message):
+    journal = values["output"] / "search.journal"
+    journal.parent.mkdir()
+    if content is None:
+        journal.mkdir()
+    else:
+        journal.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        search(values, recipe)
+
+
 def test_trials_that_diverge_count(values, recipe):
     space = {"learning_rate": {"choices": [1e30]}, "warmup_ratio": {"choices": [0.0]}}
     with pytest.raises(RunError, match="each of 2 trials diverged; search lower values of learning_rate"):
