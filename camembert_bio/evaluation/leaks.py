@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,14 +15,25 @@ NEAR = 0.5
 """Share of the shorter document's 5-grams in the other from which the two are near. On QUAERO's MEDLINE it finds titles
 that differ by a few words; two documents of E3C share 12 % at most."""
 _WORDS = 5
+_MARK = "\ufeff"
+"""The byte order mark, which some editors put before a text."""
 
 
 def same_text(documents: Sequence[Text], seen: Sequence[Text]) -> list[tuple[str, str]]:
-    """(document, seen) ids of the documents whose text stands among those seen; white space and case do not count."""
+    """(document, seen) ids of the documents whose text stands among those seen.
+
+    White space, case, byte order marks and the Unicode form of accents do not count; a document without text is none.
+    """
     known: dict[str, str] = {}
-    for document in seen:
+    for document in filter(has_text, seen):
         known.setdefault(_key(document), document.id)
-    return [(document.id, known[_key(document)]) for document in documents if _key(document) in known]
+    keys = ((document.id, _key(document)) for document in filter(has_text, documents))
+    return [(name, known[key]) for name, key in keys if key in known]
+
+
+def has_text(document: Text) -> bool:
+    """Whether a document has more than white space and byte order marks."""
+    return bool(document.text.replace(_MARK, "").strip())
 
 
 def near(documents: Sequence[Text], seen: Sequence[Text], share: float = NEAR) -> list[tuple[str, str, float]]:
@@ -54,4 +66,5 @@ def _grams(documents: Sequence[Text]) -> list[ngrams.Hashes]:
 
 
 def _key(document: Text) -> str:
-    return hashlib.sha256(" ".join(document.text.casefold().split()).encode()).hexdigest()
+    folded = unicodedata.normalize("NFC", document.text.replace(_MARK, "").casefold())
+    return hashlib.sha256(" ".join(folded.split()).encode()).hexdigest()

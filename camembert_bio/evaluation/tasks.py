@@ -17,7 +17,7 @@ from camembert_bio.evaluation.corpora.layouts import part_file
 from camembert_bio.evaluation.corpora.reading import read_part
 from camembert_bio.evaluation.documents import Document, documents_sha256
 from camembert_bio.evaluation.items import Item
-from camembert_bio.evaluation.leaks import same_text
+from camembert_bio.evaluation.leaks import has_text, same_text
 from camembert_bio.evaluation.recipe import READY, UNTRAINED, Task, TaskType
 from camembert_bio.evaluation.splits import PARTS, AnyText, divide, find_split
 
@@ -75,6 +75,7 @@ def load_task(task: Task) -> TaskData:
                 check(task, parts)
         mistakes.raise_any("its parts do not do:")
     _warn_of_unknown(task, parts["test"], labels)
+    _warn_of_empty(task, parts)
     return TaskData(task, parts["train"], parts["validation"], parts["test"], labels)
 
 
@@ -128,7 +129,7 @@ def _check_learnable(task: Task, parts: Parts) -> None:
         raise UserError(f"{len(train)} training documents and fewer than two different {_UNITS[task.type]} to learn")
     if not train:
         raise UserError("0 training documents; give some")
-    if not any(document.text.strip() for document in train):
+    if not any(map(has_text, train)):
         raise UserError(f"{len(train)} training documents and no text in any; give documents with text")
 
 
@@ -158,6 +159,20 @@ def _warn_of_unknown(task: Task, test: list[Any], labels: tuple[str, ...]) -> No
             len(test),
             ", ".join(map(shown, sorted(unknown)[:5])),
         )
+
+
+def _warn_of_empty(task: Task, parts: Parts) -> None:
+    for part, documents in parts.items():
+        if empty := [document.id for document in documents if not has_text(document)]:
+            shown_ids = ", ".join(empty[:5])
+            logger.warning(
+                "task %s: %d of %d %s documents have no text (%s)",
+                task.name,
+                len(empty),
+                len(documents),
+                part,
+                shown_ids,
+            )
 
 
 def read_parts(task: Task) -> Parts:

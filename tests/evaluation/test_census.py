@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import unicodedata
 
 import pytest
 import yaml
@@ -86,6 +87,26 @@ def test_a_table_of_the_counts(parts, tokenizer):
 def test_texts_of_another_spacing_or_case_are_the_same():
     documents = [Document("a", "Mal de\r\ntête ", ()), Document("b", "mal", ())]
     assert same_text(documents, [Document("c", "mal de tête", ())]) == [("a", "c")]
+
+
+def test_texts_of_another_unicode_form_or_with_a_byte_order_mark_are_the_same():
+    texts = ("Fièvre élevée sous lépirudine", "Ⅷ e\u0301chocardiographies")
+    seen = [Document(f"s{number}", text, ()) for number, text in enumerate(texts)]
+    for change in (
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: unicodedata.normalize("NFC", text).upper(),
+        lambda text: unicodedata.normalize("NFD", text.upper()),
+        lambda text: f"\ufeff{text}",
+        lambda text: f"\ufeff \u00a0{text}\u2028",
+    ):
+        documents = [Document(f"d{number}", change(text), ()) for number, text in enumerate(texts)]
+        assert same_text(documents, seen) == [("d0", "s0"), ("d1", "s1")]
+    assert same_text([Document("a", "Fievre elevee sous lepirudine", ())], seen) == []
+
+
+def test_documents_without_text_are_no_leak():
+    empty = [Document("a", "", ()), Document("b", " \n", ()), Document("c", "\ufeff", ())]
+    assert same_text(empty, empty) == []
 
 
 def test_near_texts_share_half_of_the_shorter_ones_word_5_grams():

@@ -86,6 +86,16 @@ def test_a_leak_that_is_allowed_by_name(brat_folder, tmp_path, caplog):
         load_task(Task("drugs", "brat", **parts, allowed_leaks=("again", "agian")))
 
 
+def test_documents_without_text_are_told_and_no_leak(brat_folder, tmp_path, caplog):
+    for part in ("train", "test"):
+        shutil.copytree(brat_folder / part, tmp_path / part)
+        for suffix in (".txt", ".ann"):
+            (tmp_path / part / f"empty{suffix}").write_text("")
+    data = load_task(Task("drugs", "brat", **{part: tmp_path / part for part in ("train", "test")}))
+    assert len(data.test) == 17
+    assert "task drugs: 1 of 17 test documents have no text (empty)" in caplog.text
+
+
 def test_a_validation_document_seen_in_training_is_told(brat_folder, caplog):
     folders = {"train": "train", "validation": "train", "test": "test"}
     load_task(Task("drugs", "brat", **{part: brat_folder / name for part, name in folders.items()}))
