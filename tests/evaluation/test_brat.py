@@ -6,6 +6,16 @@ from camembert_bio.errors import UserError
 from camembert_bio.evaluation.corpora.brat import read_brat
 from camembert_bio.evaluation.documents import Span
 
+NO_ANNOTATIONS = [
+    "AND secret",
+    "R1 secret Arg1:T1 Arg2:T2",
+    "M\tNegated T1",
+    "E1",
+    "Rx1\tsecret",
+    "t1\tCHEM 0 3\tabc",
+    "A1\tNegated T1\rT2\tCHEM 0 3\tabc",
+    "#1\tAnnotatorNotes T1\tsecret\rT2\tCHEM 0 3\tabc",
+]
 QUAERO = Path(__file__).parents[3] / "shared/data/quaero-brat/corpus"
 
 
@@ -35,9 +45,61 @@ def test_spans_of_every_kind(tmp_path):
     )
 
 
-def test_a_span_across_a_line_break_is_written_with_a_space(tmp_path):
-    write(tmp_path, "mal de\r\ntête", "T1\tDISO 0 12\tmal de tête\n")
-    assert read_brat(tmp_path)[0].spans == (Span(((0, 12),), "DISO"),)
+BREAKS = [
+    ("a\r\nb", ["a b", "a  b", "a\r b"]),
+    ("a\n\nb", ["a b", "a  b"]),
+    ("a \n b", ["a b", "a   b"]),
+    ("a\tb", ["a b", "a\tb"]),
+    ("a\n", ["a "]),
+    ("a (b\nc) *", ["a (b c) *"]),
+]
+
+
+@pytest.mark.parametrize(("text", "written"), [(text, form) for text, forms in BREAKS for form in forms])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_span_across_line_breaks_is_written_with_spaces(tmp_path, text, written, end):
+    write(tmp_path, f"x {text} z", f"T1\tDISO 2 {2 + len(text)}\t{written}{end}")
+    assert read_brat(tmp_path)[0].spans == (Span(((2, 2 + len(text)),), "DISO"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("a  b", "a b"),
+        ("a b", "a  b"),
+        ("a\nb", "ab"),
+        ("a\nb", "a b "),
+        (" ab", "ab"),
+        ("a\n b c", "a b  c"),
+        ("a\nb", "a_b"),
+    ],
+)
+def test_other_white_space_is_another_text(tmp_path, text, written):
+    write(tmp_path, text, f"T1\tDISO 0 {len(text)}\t{written}\n")
+    with pytest.raises(UserError, match=r"a\.ann, line 1: the text at offsets 0 \d is not the annotation's; was the"):
+        read_brat(tmp_path)
+
+
+def test_a_byte_order_mark(tmp_path):
+    write(tmp_path, "\ufeffabc", "\ufeffT1\tDISO 1 4\tabc\n")
+    assert read_brat(tmp_path)[0].spans == (Span(((1, 4),), "DISO"),)
+    write(tmp_path, "\ufeffabc", "T1\tDISO 0 3\tabc\n")
+    with pytest.raises(
+        UserError, match="is not the annotation's; does its byte order mark, which counts, shift the offs"
+    ):
+        read_brat(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["b.TXT", "b.Ann"])
+def test_a_suffix_in_capitals(tmp_path, name):
+    write(tmp_path, "abc", "")
+    (tmp_path / "README.TXT").write_text("abc")
+    assert len(read_brat(tmp_path)) == 1
+    (tmp_path / name).write_text("")
+    with pytest.raises(
+        UserError, match=rf"{name} ends in {name[1:]}; rename it to {name[1:].lower()}, or move it away"
+    ):
+        read_brat(tmp_path)
 
 
 def test_fragments_in_another_order_are_sorted(tmp_path):
@@ -64,6 +126,7 @@ def test_folders_below_are_read_in_order(tmp_path):
         ("T1\tCHEM 1 4\tabc\n", r"a\.ann, line 1: the text at offsets 1 4 is not the annotation's"),
         ("T1 CHEM 0 3 abc\n", r"a\.ann, line 1 is not a brat annotation"),
         ("T1\tCHEM zero 3\tabc\n", r"a\.ann, line 1 is not a brat annotation"),
+        *((f"{line}\n", r"a\.ann, line 1 is not a brat annotation; write an entity as") for line in NO_ANNOTATIONS),
         ("\n\nsecret\n", r"a\.ann, line 3 is not a brat annotation"),
         ("T1\tCHEM 0 3;2 5\tabc cd\n", r"a\.ann, line 1: fragments 0 3;2 5 overlap"),
     ],

@@ -133,8 +133,17 @@ def found_files(path: Path, suffixes: Collection[str]) -> list[tuple[str, Path]]
     """
     if path.is_file():
         return [(path.stem, path)]
-    found = [(stem_id(file, path), file) for file in files.below(path) if file.suffix in suffixes]
+    found = [(stem_id(file, path), file) for file in with_suffix(files.below(path), suffixes)]
     if not found:
         listed = " or ".join(sorted(suffixes))
         raise UserError(f"{path} holds no {listed} file; give another folder, or the right format")
     return sorted(found)
+
+
+def with_suffix(paths: Iterable[Path], suffixes: Collection[str]) -> list[Path]:
+    """The paths with one of the suffixes. Raises `UserError` for one in capitals, which would be left out unseen."""
+    found = [path for path in paths if path.suffix.lower() in suffixes]
+    for path in found:
+        if path.suffix not in suffixes and path.stem.upper() != "README":
+            raise UserError(f"{path} ends in {path.suffix}; rename it to {path.suffix.lower()}, or move it away")
+    return [path for path in found if path.suffix in suffixes]

@@ -12,16 +12,18 @@ from pathlib import Path
 
 from camembert_bio import files
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels, checked_fragments, read_text, stem_id
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, checked_fragments, read_text, stem_id, with_suffix
 from camembert_bio.evaluation.documents import Document, Span
 
 _ENTITY = re.compile(
     r"^(?P<id>T\d+)\t(?P<label>\S+) (?P<offsets>\d{1,18} \d{1,18}(?:;\d{1,18} \d{1,18})*)\t(?P<text>.*)$", re.DOTALL
 )
-# Relations, events, attributes, modifications, normalisations, notes, equivalences.
-_IGNORED = ("R", "E", "A", "M", "N", "#", "*")
-# brat writes a span's line breaks and tabs as spaces, since both delimit its own fields.
-_BREAKS = re.compile(r"[\r\n\t]+")
+# Relations, events, attributes, modifications, normalisations; notes; equivalences.
+_OTHER = re.compile(r"[REAMN]\d+\S*\t[^\r]*|[#*][^\r]*")
+# brat writes a span's line breaks and tabs as spaces, since both delimit its own fields: one each, or one for a run.
+_BREAKS = re.compile(r" *[\r\n\t][\r\n\t ]*")
+_AS_WRITTEN = "[\r\t ]+"
+_SUFFIXES = (".ann", ".txt")
 
 
 def read_brat(folder: Path, labels: Labels = ANY, wanted: Collection[str] | None = None) -> list[Document]:
@@ -30,7 +32,7 @@ def read_brat(folder: Path, labels: Labels = ANY, wanted: Collection[str] | None
     A `README.txt` without annotations is no document. Raises `UserError` naming file and line on what cannot be
     read exactly.
     """
-    paths = [path for path in files.below(folder) if path.suffix in (".ann", ".txt")]
+    paths = with_suffix(files.below(folder), _SUFFIXES)
     if wanted is not None:
         paths = [path for path in paths if stem_id(path, folder) in wanted]
     elif not paths:
@@ -48,9 +50,9 @@ def _read_document(folder: Path, stem: Path, labels: Labels) -> Document:
     path, annotations = Path(f"{stem}.txt"), Path(f"{stem}.ann")
     text = read_text(path)
     spans: dict[str, Span] = {}
-    for number, line in enumerate(read_text(annotations).split("\n"), start=1):
+    for number, line in enumerate(read_text(annotations).removeprefix("\ufeff").split("\n"), start=1):
         line = line.removesuffix("\r")  # noqa: PLW2901
-        if line and not line.startswith(_IGNORED):
+        if line and not _OTHER.fullmatch(line):
             where = f"{annotations}, line {number}"
             name, span = _read_entity(text, line, where)
             if spans.setdefault(name, span) != span:
@@ -64,14 +66,23 @@ def _read_entity(text: str, line: str, where: str) -> tuple[str, Span]:
     """The annotation's id (`T1`) and its span."""
     match = _ENTITY.match(line)
     if not match:
-        raise UserError(f"{where} is not a brat annotation; write it as T1<tab>LABEL START END<tab>TEXT")
+        raise UserError(
+            f"{where} is not a brat annotation; write an entity as T1<tab>LABEL START END<tab>TEXT, begin another "
+            "annotation with R, E, A, M or N, a number and a tab, or with # or *, and end lines with a line feed"
+        )
     pairs = [pair.split() for pair in match["offsets"].split(";")]
     written = [(int(start), int(end)) for start, end in pairs]
     fragments = checked_fragments(written, text, where)
     expected = " ".join(text[start:end] for start, end in written)
-    if _BREAKS.sub(" ", expected) != _BREAKS.sub(" ", match["text"]):
+    if not _is_written(expected, match["text"]):
+        mark = "does its byte order mark, which counts, shift the offsets, " if text.startswith("\ufeff") else ""
         raise UserError(
-            f"{where}: the text at offsets {match['offsets']} is not the annotation's; "
+            f"{where}: the text at offsets {match['offsets']} is not the annotation's; {mark}"
             "was the .txt changed, or its line ends converted, after it was annotated?"
         )
     return match["id"], Span(fragments, match["label"])
+
+
+def _is_written(text: str, written: str) -> bool:
+    """Whether an annotation writes an entity's text so: every character but line breaks and tabs as it is."""
+    return text == written or bool(re.fullmatch(_AS_WRITTEN.join(map(re.escape, _BREAKS.split(text))), written))
