@@ -22,7 +22,7 @@ def write(folder, body, name="FR1.xml"):
 def test_entities_and_text(tmp_path):
     write(
         tmp_path,
-        '<custom:CLINENTITY begin="10" end="14"/><custom:CLINENTITY begin="0" end="6" entityID="C1"/>'
+        '<custom:CLINENTITY begin="10" end="14"/><custom:CLINENTITY sofa="12" begin="0" end="6" entityID="C1"/>'
         f'<custom:EVENT begin="0" end="2"/>{SOFA}'
         '<custom:CLINENTITY begin="10" end="22" discontinuous="DISCONTINUOUS"/>',
     )
@@ -42,6 +42,11 @@ def test_entities_and_text(tmp_path):
             SOFA + f'<custom:CLINENTITY begin="3" end="{"9" * 5000}"/>',
             r"line 3: CLINENTITY begin='3' end='9{19}' is not",
         ),
+        (
+            SOFA + '<custom:CLINENTITY sofa="13" begin="0" end="4"/>',
+            r"line 3: CLINENTITY is of another text \(sofa\) than",
+        ),
+        ('<custom:CLINENTITY sofa="13" begin="0" end="4"/>' + SOFA, r"line 2: CLINENTITY is of another text"),
         ("", r"FR1\.xml holds 0 texts \(cas:Sofa\)"),
         (SOFA + "<open>", r"FR1\.xml, line 3 is not valid XML: mismatched tag"),
     ],
@@ -84,6 +89,12 @@ def test_a_folder_that_cannot_be_read(open_folder, nobody):
     open_folder.chmod(0o311)
     with nobody(), pytest.raises(UserError, match=rf"folder {open_folder} cannot be read \(Permission denied\)"):
         read_e3c(open_folder)
+
+
+def test_a_suffix_in_capitals(tmp_path):
+    write(tmp_path, SOFA, "FR1.XML")
+    with pytest.raises(UserError, match=r"FR1\.XML ends in \.XML; rename it to \.xml, or move it away"):
+        read_e3c(tmp_path)
 
 
 def test_an_empty_folder(tmp_path):

@@ -25,6 +25,7 @@ def test_spans_of_every_kind(tmp_path):
         {"start": 2, "end": 10, "label": "CHEM", "text": "aspirine", "note": "x"},
         {"fragments": [[14, 20], [2, 4]], "label": "DISO", "text": "re\u0301nal as"},
         {"start": 2, "end": 10, "label": "CHEM"},
+        {"start": 2, "end": 20, "fragments": [[14, 20], [2, 4]], "label": "DISO"},
     ]
     write(tmp_path, record(text, *spans), "", record("rien", id=7, corpus="y"), name="sub.jsonl")
     first, second = read_jsonl(tmp_path)
@@ -70,7 +71,15 @@ def test_labels_that_a_task_drops(tmp_path):
         (record("secret", {"start": True, "end": 2, "label": "X"}), r"span 1 is not a span"),
         (record("secret", {"start": 0, "end": 2.0, "label": "X"}), r"span 1 is not a span"),
         (record("secret", {"fragments": [[0]], "label": "X"}), r"span 1 is not a span"),
-        (record("secret", {"fragments": [], "label": "X"}), r"span 1: the text at its offsets is not its own"),
+        (record("secret", {"fragments": [], "label": "X"}), r"span 1 is not a span"),
+        (
+            record("secret", {"start": 1, "end": 5, "fragments": [[0, 1], [4, 5]], "label": "X"}),
+            r"start or end that is",
+        ),
+        (
+            record("secret", {"end": 4, "fragments": [[0, 1], [4, 5]], "label": "X"}),
+            r"start or end that is not that of",
+        ),
         (record("secret", {"start": 0, "end": 7, "label": "X"}), r"span 1: offsets 0 7 are not inside the text of 6"),
         (record("secret", {"start": -1, "end": 2, "label": "X"}), r"offsets -1 2 are not inside"),
         (record("secret", {"start": 2, "end": 2, "label": "X"}), r"offsets 2 2 are not inside"),

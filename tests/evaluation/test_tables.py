@@ -61,11 +61,17 @@ def test_classes_are_given_by_name(tmp_path):
     assert [row for _, _, row in read_rows("parquet", tmp_path / "rows.parquet")] == expected
 
 
+def test_the_separator_is_that_of_the_first_line_however_it_ends(tmp_path):
+    (tmp_path / "rows.csv").write_bytes(b"a,b\rx;y;z,w\r")
+    assert [row for _, _, row in read_rows("csv", tmp_path / "rows.csv")] == [{"a": "x;y;z", "b": "w"}]
+
+
 @pytest.mark.parametrize(
     ("kind", "content", "message"),
     [
         ("csv", 'a,b\nx,"secret', r"rows\.csv, line 2 has a quoted field that does not end"),
         ("csv", "a,b\nsecret\n", r"rows\.csv, line 2 has 1 fields, and line 1 names 2 columns"),
+        ("csv", "a,b\nx,y\nsecret\0,y\n", r"rows\.csv, line 3 holds a NUL character; take it out, or convert the file"),
         ("tsv", "a\ta\n", r"rows\.tsv, line 1 names a column twice"),
         ("tsv", 'a\tb\n"x\ny"\tz\nsecret\n', r"rows\.tsv, line 4 has 1 fields"),
         ("json", '[{"a": 1},\n{"secret"]', r"rows\.json is not valid JSON at line 2; mend it, or give jsonl"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from camembert_bio import files, xmi
 from camembert_bio.errors import UserError
-from camembert_bio.evaluation.corpora.annotation import ANY, Labels, stem_id
+from camembert_bio.evaluation.corpora.annotation import ANY, Labels, stem_id, with_suffix
 from camembert_bio.evaluation.documents import Document, Span
 from camembert_bio.safe_xml import XmlError
 
@@ -24,7 +24,7 @@ def read_e3c(folder: Path, labels: Labels = ANY, wanted: Collection[str] | None 
 
     Raises `UserError` naming file and line on what cannot be read exactly.
     """
-    paths = sorted(path for path in files.below(folder) if path.suffix == ".xml")
+    paths = sorted(with_suffix(files.below(folder), (".xml",)))
     if wanted is not None:
         paths = [path for path in paths if stem_id(path, folder) in wanted]
     elif not paths:
@@ -42,6 +42,8 @@ def _read_document(path: Path, name: str, labels: Labels) -> Document:
     spans = set()
     for line, attributes in cas.elements:
         where = f"{path}, line {line}"
+        if attributes.get("sofa", cas.id) != cas.id:
+            raise UserError(f"{where}: {LABEL} is of another text (sofa) than the file's; restore the file")
         span = _read_entity(cas.text, attributes, where)
         if labels.keeps(LABEL, where):
             spans.add(span)

@@ -3,8 +3,8 @@
     {"id": "cas-12", "text": "Mal de tête", "spans": [{"start": 0, "end": 11, "label": "sosy"}]}
 
 `id` is a string or a whole number. A discontinuous span has `fragments`, pairs of start and end, in place of `start`
-and `end`. Offsets count code points from 0, end exclusive. A span may repeat its `text` (fragments joined by a space),
-which is then checked. Other keys are passed over.
+and `end`, or beside those of the whole. Offsets count code points from 0, end exclusive. A span may repeat its `text`
+(fragments joined by a space), which is then checked. Other keys are passed over.
 """
 
 from __future__ import annotations
@@ -51,13 +51,17 @@ def checked_id(value: Any, where: str) -> str:
 def _span(value: Any, text: str, labels: Labels, where: str) -> Span | None:
     """A record's span; None for one that the task drops."""
     value = value if isinstance(value, Mapping) else {}
-    pairs = [[value.get("start"), value.get("end")]] if value.get("fragments") is None else value["fragments"]
+    ends = (value.get("start"), value.get("end"))
+    pairs = [ends] if value.get("fragments") is None else value["fragments"]
     label = value.get("label")
-    if not isinstance(label, str) or not label or not isinstance(pairs, list) or not all(map(_is_pair, pairs)):
+    are_pairs = isinstance(pairs, list) and pairs and all(map(_is_pair, pairs))
+    if not isinstance(label, str) or not label or not are_pairs:
         raise UserError(f"{where} is not a span; write start and end (or fragments) as whole numbers, and a label")
     fragments = checked_fragments([(start, end) for start, end in pairs], text, where)
+    if any(given not in (None, there) for given, there in zip(ends, (fragments[0][0], fragments[-1][1]), strict=True)):
+        raise UserError(f"{where} has a start or end that is not that of its fragments; leave out one of the two")
     surface = value.get("text")
-    if not fragments or (surface is not None and surface != " ".join(text[start:end] for start, end in pairs)):
+    if surface is not None and surface != " ".join(text[start:end] for start, end in pairs):
         raise UserError(f"{where}: the text at its offsets is not its own text; was the document's text changed?")
     return Span(fragments, label) if labels.keeps(label, where) else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ def read_rows(kind: Format, path: Path) -> Iterator[Row]:
 def _delimited(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Quotes as spreadsheets and pandas write them; a field may hold line ends."""
     text = read_text(path).removeprefix("\ufeff")
+    if "\0" in text:
+        number = text.count("\n", 0, text.index("\0")) + 1
+        raise UserError(f"{path}, line {number} holds a NUL character; take it out, or convert the file to UTF-8")
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # of the process
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     names: list[str] | None = None
@@ -73,7 +77,7 @@ def _delimited(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, Any]
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Fields between commas, or semicolons where the first line has more of them."""
-    header = read_text(path).partition("\n")[0]
+    header = re.split("[\r\n]", read_text(path), maxsplit=1)[0]
     return _delimited(path, ";" if header.count(";") > header.count(",") else ",")
 
 
