@@ -5,7 +5,9 @@ The processes share the grid as any do (`claims.py`): each does the runs that ar
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,11 +16,17 @@ from typing import IO
 
 from camembert_bio.errors import RunError
 
+_PARENT = "CAMEMBERT_BIO_PARENT"
+"""Variable of a worker's environment: the id of the process that started it."""
+_PR_SET_PDEATHSIG = 1
+"""Of Linux' prctl(2)."""
+
 
 def run_workers(arguments: Sequence[str], num_workers: int) -> None:
     """Run `camembert-bio ARGUMENTS` in so many processes and wait for all; their messages go to stderr, line by line.
 
-    Raises `RunError` when one fails: the others have gone on, and what is done stays done. They end with this process.
+    Raises `RunError` when one fails: the others have gone on, and what is done stays done. They end with this process,
+    however it ends: `end_with_parent`.
     """
     import torch
 
@@ -29,7 +37,7 @@ def run_workers(arguments: Sequence[str], num_workers: int) -> None:
     try:
         for place in places:
             silent, piped = subprocess.DEVNULL, subprocess.PIPE
-            environment = {**os.environ, **place}
+            environment = {**os.environ, **place, _PARENT: str(os.getpid())}
             processes.append(
                 subprocess.Popen(command, env=environment, stdout=silent, stderr=piped, text=True, errors="replace")
             )
@@ -50,6 +58,19 @@ def run_workers(arguments: Sequence[str], num_workers: int) -> None:
         raise RunError(
             f"{len(failed)} of {num_workers} workers failed: {', '.join(failed)}; their messages stand above"
         )
+
+
+def end_with_parent() -> None:
+    """In a worker: be sent SIGTERM when the process that started it ends, as by SIGKILL; elsewhere nothing.
+
+    Raises `RunError` when that process has ended already.
+    """
+    parent = os.environ.pop(_PARENT, None)
+    if parent is None:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        raise RunError("the process that started this worker has ended; start it again")
 
 
 def environments(num_workers: int, visible: str | None, num_gpus: int, num_cores: int) -> list[dict[str, str]]:

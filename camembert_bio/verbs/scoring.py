@@ -57,12 +57,13 @@ def _corpora(options: argparse.Namespace) -> int:
 
 
 def _finetune(options: argparse.Namespace) -> int:
+    from camembert_bio.evaluation.workers import end_with_parent, run_workers
+
+    end_with_parent()
     recipe = load(options)
     from camembert_bio.evaluation.runs import check_finetune, run_finetune
 
     if options.workers > 1:
-        from camembert_bio.evaluation.workers import run_workers
-
         check_finetune(recipe)
         run_workers(["finetune", options.recipe, *options.overrides], options.workers)
     report = run_finetune(recipe)  # what workers have done is skipped, and reported
