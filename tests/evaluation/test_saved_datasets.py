@@ -111,6 +111,7 @@ def test_splits_of_a_folder(tmp_path):
             {},
             r"x has neither text and spans, nor tokens .*, called ner_tags .* \(known: tokens, x\); rename its columns",
         ),
+        ({"tokens": [["secret"]], "ner_tags": [[0]]}, {}, r"tags \(strings, or .*several \(known: ner_tags, tokens\)"),
         ({"secret toux": ["a"], "A": ["b"]}, {}, r"several \(its 2 columns are not shown.*: is line 1 the header\?\)"),
         ({"tokens": [["secret", "b"]], "ner_tags": [[0]]}, {"ner_tags": TAGS}, r"row 1 has 2 tokens and 1 tags"),
         ({"tokens": [["secret"]], "ner_tags": [[-1]]}, {"ner_tags": TAGS}, r"row 1 has a token without tag"),

@@ -104,8 +104,8 @@ def _tag_column(rows: Any, where: str) -> tuple[str, Sequence[str] | None]:
         column = _TAGS if _TAGS in found else next(iter(found))
         return column, found[column]
     raise UserError(
-        f"{where} has neither text and spans, nor tokens and one column of IOB2 tags, called {_TAGS} if there are "
-        f"several ({column_hint(_TAGS, rows.column_names)}); rename its columns"
+        f"{where} has neither text and spans, nor tokens and one column of IOB2 tags (strings, or classes with O), "
+        f"called {_TAGS} if there are several ({column_hint('', rows.column_names)}); rename its columns"
     )
 
 
