@@ -25,10 +25,14 @@ _CERTAIN = 10.0  # then a smaller t needs a standard error ten times too large: 
 def power(spread: Spread, effect: float, level: float = LEVEL) -> float:
     """The chance that a two-sided test tells a true difference of `effect`, in the unit of the scores.
 
-    By the noncentral t distribution with Satterthwaite's degrees of freedom.
+    By the noncentral t distribution with Satterthwaite's degrees of freedom; 0 where documents are too few for it.
+
+    Raises `ValueError` for a spread that does not vary: it says nothing of other samples.
     """
-    if spread.standard_error == 0:
-        return 1.0 if effect else 0.0
+    if not spread.standard_error > 0:
+        raise ValueError("a standard error of 0 says nothing of a test's power")
+    if _smallest_p(spread.num_documents) > 1 - level:
+        return 0.0
     bound = spread.reach(level)
     shift = abs(effect) / spread.standard_error
     if shift > _CERTAIN * bound:
@@ -38,10 +42,11 @@ def power(spread: Spread, effect: float, level: float = LEVEL) -> float:
 
 
 def detectable(spread: Spread, target: float = POWER, level: float = LEVEL) -> float | None:
-    """The smallest difference that is told with the power `target`; None when even a difference of 1 is not."""
-    if spread.standard_error == 0:
-        return 0.0
-    if power(spread, 1.0, level) < target:
+    """The smallest difference that is told with the power `target`; None when even a difference of 1 is not.
+
+    None for a spread that does not vary too.
+    """
+    if not spread.varies or power(spread, 1.0, level) < target:
         return None
     return float(optimize.brentq(lambda effect: power(spread, effect, level) - target, 0.0, 1.0, xtol=1e-6))
 
@@ -49,9 +54,10 @@ def detectable(spread: Spread, target: float = POWER, level: float = LEVEL) -> f
 def seeds_needed(spread: Spread, effect: float, target: float = POWER, level: float = LEVEL) -> int | None:
     """The smallest number of seeds, from 2, with which `effect` is told with the power `target` on these documents.
 
-    None when `MAX_SEEDS` do not suffice, as where the documents are too few, and when the spread is of one seed.
+    None when `MAX_SEEDS` do not suffice, as where the documents are too few, and when the spread is of one seed or does
+    not vary.
     """
-    if spread.num_seeds < 2 or power(_with_seeds(spread, MAX_SEEDS), effect, level) < target:
+    if spread.num_seeds < 2 or not spread.varies or power(_with_seeds(spread, MAX_SEEDS), effect, level) < target:
         return None
     low, high = 1, MAX_SEEDS
     while high - low > 1:  # power grows with the seeds
@@ -59,6 +65,11 @@ def seeds_needed(spread: Spread, effect: float, target: float = POWER, level: fl
         enough = power(_with_seeds(spread, middle), effect, level) >= target
         low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def _smallest_p(num_documents: int) -> float:
+    """What `statistics.difference` can give: one model is better on all documents, as in two of all the swaps."""
+    return float(2.0 ** (1 - num_documents))
 
 
 def _with_seeds(spread: Spread, num_seeds: int) -> Spread:

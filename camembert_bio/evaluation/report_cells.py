@@ -52,7 +52,7 @@ def comparison_cells(comparison: Comparison, measure: Measure) -> list[str]:
         "–" if found.effect is None else f"{found.effect:+.2f}",
         f"{sum(gain > 0 for gain in gains)} of {len(gains)}",
         "–" if told is None else wording.figure(told, measure),
-        ("–" if len(gains) < 2 else "none suffice") if needed is None else str(needed),
+        ("none suffice" if len(gains) > 1 and found.spread.varies else "–") if needed is None else str(needed),
     ]
 
 

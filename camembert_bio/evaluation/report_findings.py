@@ -40,8 +40,8 @@ def task_findings(task: TaskTable) -> list[str]:
 
 def _verdict(task: TaskTable, found: Comparison) -> str:
     interval, unit = found.difference.interval, "points" if task.measure.is_share else task.measure.title
-    mean, bounds = wording.figure(interval.mean, task.measure, "+"), wording.bounds(interval, task.measure, "+")
-    figures = f"{mean} {unit} {bounds}, p {_p(found.p_holm)}"
+    bounds = "" if interval.low is None else f" {wording.bounds(interval, task.measure, '+')}"
+    figures = f"{wording.figure(interval.mean, task.measure, '+')} {unit}{bounds}, p {_p(found.p_holm)}"
     if wording.verdict(task, found):
         return f"{figures}."
     told = detectable(found.difference.spread)

@@ -89,8 +89,7 @@ def _anchor(section: int, task: int) -> str:
 def _section(section: Section, number: int, texts: Texts | None) -> Iterator[str]:
     yield f'<h2 id="section-{number}">Protocol {escape(section.name)}</h2>'
     yield from (f"<p>{escape(sentence)}</p>" for sentence in findings(section))
-    if warning := wording.few_seeds([section]):
-        yield f'<p class="warn">{escape(warning)}</p>'
+    yield from (f'<p class="warn">{escape(warning)}</p>' for warning in wording.warnings(section))
     yield f'<div class="paper">{_summary(section)}</div>'
     notes = [wording.marks_explained(section), wording.protocol_line(section)]
     notes += [wording.DECODING] if section.has_entities else []

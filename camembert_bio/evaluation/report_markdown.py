@@ -62,7 +62,7 @@ def _cell(section: Section, task: TaskTable, model: str) -> str:
 def _section(section: Section) -> Iterator[str]:
     yield f"## Protocol {escape(section.name)}"
     yield "\n".join(f"- {escape(sentence)}" for sentence in findings(section))
-    yield wording.few_seeds([section])
+    yield from wording.warnings(section)
     yield f"{wording.table_caption(section)}:"
     yield summary(section)
     yield wording.marks_explained(section)

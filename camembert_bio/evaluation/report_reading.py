@@ -9,9 +9,11 @@ from camembert_bio.evaluation.wording import CEILING
 
 _READING = {
     "±": "the standard deviation over seeds, with n - 1.",
-    "[low, high]": "the 95 % interval over documents and seeds; by bootstrap, for labels by analysis of variance.",
-    "p": "of a paired bootstrap over documents and seeds, two-sided; then adjusted over the tasks of its table (Holm). "
-    "`permutation` is the p-value when documents swap the models instead.",
+    "[low, high]": "the 95 % interval over documents and seeds; by bootstrap, for labels by analysis of variance. A "
+    "dash where documents or seeds that are all alike say nothing of others.",
+    "p": "of a paired bootstrap over documents and seeds, two-sided, and no less than the share of swaps of the models "
+    "on documents that give as large a difference; then adjusted over the tasks of its table (Holm). `permutation` is "
+    "the p-value when documents and seeds swap the models: with five seeds or fewer it may never be small.",
     "effect": "the mean difference over its standard deviation over seeds.",
     "told": "the smallest difference that this comparison tells in four of five cases; and the seeds with which it "
     "would tell one point, on these documents.",

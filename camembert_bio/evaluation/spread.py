@@ -14,6 +14,10 @@ from scipy import optimize, special
 FloatArray = npt.NDArray[np.float64]
 
 
+_ROUNDING = 1e-12
+"""A standard error below it is one of sums in another order, not of documents or seeds."""
+
+
 @dataclass(frozen=True)
 class Ratios:
     """What the runs of one model on one task are scored from: two tables [S, D]."""
@@ -58,6 +62,11 @@ class Spread:
         return float(np.sqrt(self.seed_part + self.document_part))
 
     @property
+    def varies(self) -> bool:
+        """Whether documents or seeds differ: where none does, nothing says how far another sample would lie."""
+        return self.standard_error > _ROUNDING
+
+    @property
     def df(self) -> float:
         """Satterthwaite's degrees of freedom of the squared standard error, at least 1."""
         others = self.num_seeds - 1
@@ -85,6 +94,11 @@ class Spread:
         if self.reach(1 - smallest) <= distance:
             return smallest
         return float(optimize.brentq(lambda p: self.reach(1 - p) - distance, smallest, 1.0, xtol=smallest))
+
+
+def num_counting(*tables: Ratios) -> int:
+    """Documents that have a denominator for some seed in some table; the others say nothing of the score."""
+    return int(np.any([table.denominator > 0 for table in tables], axis=(0, 1)).sum())
 
 
 def spread_of(ratios: Ratios, minus: Ratios | None = None) -> Spread:

@@ -11,6 +11,10 @@ models that differ by their seeds alone it told a difference, at the level of 5 
 seeds and in 43 % with five. Here documents are drawn with all their seeds, and to each draw is added a normal effect of
 the seeds, of the variance that documents do not explain: five or ten seeds are too few to draw from. The spread of the
 draws is then brought to that of an analysis of variance, their tails to those of Cochran's mean of t distributions.
+Draws in which a seed has nothing to count are left out.
+
+A few documents that agree seem not to vary at all. So no difference has a p-value below that of swapping the two models
+on documents at random: 0.5 with two documents.
 
 Shape letters: S seeds, D documents, R draws.
 """
@@ -25,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from camembert_bio.evaluation.spread import FloatArray, Ratios, Spread, ratio, spread_of
+from camembert_bio.evaluation.spread import FloatArray, Ratios, Spread, num_counting, ratio, spread_of
 
 NUM_DRAWS = 10_000
 """Draws of a bootstrap and of a permutation test: p-values have a standard error below 0.0025 around 0.05."""
@@ -42,7 +46,10 @@ _RESOLVED = 5  # draws beyond which a quantile is theirs; further out the spread
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean score or difference and the interval around it; without one when there is a single document."""
+    """A mean score or difference and the interval around it.
+
+    Without one where nothing tells of another sample: fewer than two documents count, or nothing varies.
+    """
 
     mean: float
     low: float | None
@@ -57,9 +64,11 @@ class Difference:
     spread: Spread
     per_seed: tuple[float, ...]
     p: float
-    """Of the bootstrap: one minus the level of the widest interval that leaves out 0. The one that is reported."""
+    """The one that is reported: the larger of two. The bootstrap's, which is one minus the level of the widest interval
+    that leaves out 0, and the share of swaps of the two models on documents alone that give a difference as large."""
     p_permutation: float
-    """Of swaps of the two models. With fewer than five seeds it errs up to 1.8 times as often as it says."""
+    """Of swaps of documents and of seeds. With fewer than five seeds it errs up to 1.8 times as often as it says, or,
+    where seeds vary most, can hardly be small: the signs of three seeds are one in four times all the same."""
 
     @property
     def effect(self) -> float | None:
@@ -76,9 +85,8 @@ def interval(
     With one seed the interval is over documents alone: how another seed would score cannot be told.
     """
     mean = float(ratios.per_seed.mean())
-    if ratios.numerator.shape[1] < 2:
+    if (spread := _told(ratios)) is None:
         return Interval(mean, None, None)
-    spread = spread_of(ratios)
     draws_R = _draws(lambda w: _ratios_of(ratios, w), spread, num_draws)
     return _interval(draws_R, mean, spread, level, bounds)
 
@@ -86,9 +94,8 @@ def interval(
 def analytic_interval(ratios: Ratios, level: float = LEVEL) -> Interval:
     """As `interval`, without draws and so symmetric: at once, for the many figures of a report that decide nothing."""
     mean = float(ratios.per_seed.mean())
-    if ratios.numerator.shape[1] < 2:
+    if (spread := _told(ratios)) is None:
         return Interval(mean, None, None)
-    spread = spread_of(ratios)
     half = spread.reach(level) * spread.standard_error
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
@@ -106,15 +113,14 @@ def difference(
         raise ValueError("a difference needs the same seeds and documents of both models, and two documents")
     gains_S = after.per_seed - before.per_seed
     spread = spread_of(after, before)
-    draws_R = _draws(lambda w: _ratios_of(after, w) - _ratios_of(before, w), spread, num_draws)
     mean = float(gains_S.mean())
-    return Difference(
-        _interval(draws_R, mean, spread, level, (-largest, largest)),
-        spread,
-        tuple(gains_S.tolist()),
-        _bootstrap_p(draws_R, mean, spread),
-        _permutation_p(before, after, spread, num_draws),
-    )
+    of_documents, of_both = _swap_p_values(before, after, spread, num_draws)
+    around, p = Interval(mean, None, None), of_documents
+    if spread.varies and num_counting(before, after) > 1:
+        draws_R = _draws(lambda w: _ratios_of(after, w) - _ratios_of(before, w), spread, num_draws)
+        around = _interval(draws_R, mean, spread, level, (-largest, largest))
+        p = max(p, _bootstrap_p(draws_R, mean, spread))
+    return Difference(around, spread, tuple(gains_S.tolist()), p, of_both)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -127,14 +133,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _draws(scores: Callable[[FloatArray], FloatArray], spread: Spread, num_draws: int) -> FloatArray:
-    """[R]: the mean score of documents drawn with replacement, plus a mean effect of seeds.
+def _told(ratios: Ratios) -> Spread | None:
+    """The spread of a score; None where nothing tells of another sample."""
+    if num_counting(ratios) < 2:
+        return None
+    spread = spread_of(ratios)
+    return spread if spread.varies else None
 
-    `scores` gives [R, S] for the weights [R, D] of the documents.
+
+def _draws(scores: Callable[[FloatArray], FloatArray], spread: Spread, num_draws: int) -> FloatArray:
+    """[at most R]: the mean score of documents drawn with replacement, plus a mean effect of seeds.
+
+    `scores` gives [R, S] for the weights [R, D] of the documents; a draw with a NaN is left out.
     """
-    drawn_R = np.concatenate([scores(weights).mean(1) for weights in _resampled(spread.num_documents, num_draws)])
+    found_R = np.concatenate([scores(weights).mean(1) for weights in _resampled(spread.num_documents, num_draws)])
+    drawn_R: FloatArray = found_R[~np.isnan(found_R)]
     deviation = _seed_share(spread) * np.sqrt(spread.seed_part)
-    drawn_R += deviation * np.random.default_rng(_SEED + 1).standard_normal(num_draws)
+    drawn_R += deviation * np.random.default_rng(_SEED + 1).standard_normal(len(drawn_R))
     return drawn_R
 
 
@@ -174,26 +189,30 @@ def _blocks(num_documents: int, num_draws: int) -> Iterator[slice]:
 
 
 def _ratios_of(ratios: Ratios, weights_RD: FloatArray) -> FloatArray:
-    """[R, S]: each seed's score on weighted documents."""
-    return ratio(weights_RD @ ratios.numerator.T, weights_RD @ ratios.denominator.T)
+    """[R, S]: each seed's score on weighted documents; NaN where they leave it nothing of what it counts."""
+    totals_RS = weights_RD @ ratios.denominator.T
+    is_lost_RS = (totals_RS == 0) & (ratios.denominator.sum(-1) > 0)
+    return np.where(is_lost_RS, np.nan, ratio(weights_RD @ ratios.numerator.T, totals_RS))
 
 
 def _interval(draws_R: FloatArray, mean: float, spread: Spread, level: float, bounds: tuple[float, float]) -> Interval:
-    """The quantiles of the draws that lie, were the draws normal, where the interval ends."""
+    """The quantiles of the draws that lie, were the draws normal, where the interval ends.
+
+    By the spread alone where too few draws lie beyond them, or the mean does.
+    """
     half = spread.reach(level) * spread.standard_error
-    deviation = float(draws_R.std())
+    low, high = mean - half, mean + half
+    deviation = float(draws_R.std()) if len(draws_R) else 0.0
     tail = float(special.ndtr(-half / deviation)) if deviation > 0 else 0.5
-    if tail * len(draws_R) < _RESOLVED:
-        low, high = mean - half, mean + half
-    else:
-        low, high = np.quantile(draws_R, [tail, 1 - tail]).tolist()
+    if tail * len(draws_R) >= _RESOLVED:
+        drawn_low, drawn_high = np.quantile(draws_R, [tail, 1 - tail]).tolist()
+        if drawn_low <= mean <= drawn_high:
+            low, high = drawn_low, drawn_high
     return Interval(mean, max(bounds[0], low), min(bounds[1], high))
 
 
 def _bootstrap_p(draws_R: FloatArray, mean: float, spread: Spread) -> float:
     """The p-value at whose level the interval would end at 0."""
-    if spread.standard_error == 0:
-        return 1.0 if mean == 0 else 1 / (len(draws_R) + 1)
     beyond = min(int((draws_R <= 0).sum()), int((draws_R >= 0).sum()))
     if beyond < _RESOLVED:
         return spread.p_of(abs(mean) / spread.standard_error)
@@ -201,24 +220,25 @@ def _bootstrap_p(draws_R: FloatArray, mean: float, spread: Spread) -> float:
     return spread.p_of(float(-special.ndtri(tail) * draws_R.std()) / spread.standard_error)
 
 
-def _permutation_p(before: Ratios, after: Ratios, spread: Spread, num_draws: int) -> float:
-    """How often a difference as large arises when nothing but chance tells the models apart.
+def _swap_p_values(before: Ratios, after: Ratios, spread: Spread, num_draws: int) -> tuple[float, float]:
+    """How often a difference as large arises when nothing but chance tells the models apart, two-sided.
 
-    Documents swap the two models' counts, all their seeds together; seeds change the sign of their difference, of which
-    `_seed_share` is taken. Two-sided.
+    Documents swap the two models' counts, all their seeds together: the first. For the second, seeds change the sign of
+    their difference too, of which `_seed_share` is taken.
     """
     rng = np.random.default_rng(_SEED + 2)
     gains_S = after.per_seed - before.per_seed
     effects_S = _seed_share(spread) * gains_S
-    beyond = 0
+    beyond = np.zeros(2, dtype=np.int64)
     for rows in _blocks(spread.num_documents, num_draws):
         size = rows.stop - rows.start
         swap_RD = rng.integers(2, size=(size, spread.num_documents), dtype=np.uint8).astype(np.float64)
         swapped_RS = _mixed(after, before, swap_RD) - _mixed(before, after, swap_RD)
         signs_RS = 2 * rng.integers(2, size=(size, spread.num_seeds)) - 1
-        differences_R = (swapped_RS + signs_RS * effects_S).mean(1)
-        beyond += int((np.abs(differences_R) >= abs(gains_S.mean()) - 1e-12).sum())
-    return (beyond + 1) / (num_draws + 1)
+        differences_R = np.stack([swapped_RS.mean(1), (swapped_RS + signs_RS * effects_S).mean(1)])
+        beyond += (np.abs(differences_R) >= abs(gains_S.mean()) - 1e-12).sum(1)
+    of_documents, of_both = ((beyond + 1) / (num_draws + 1)).tolist()
+    return of_documents, of_both
 
 
 def _mixed(ratios: Ratios, other: Ratios, swap_RD: FloatArray) -> FloatArray:

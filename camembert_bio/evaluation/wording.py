@@ -28,6 +28,10 @@ DECODING = (
 SIGNIFICANT = 1 - LEVEL
 POINT = 0.01
 """The difference that the seeds needed are told for."""
+ENOUGH_DOCUMENTS = 15
+"""The fewest with which synthetic experiments have shown intervals and tests to err at their nominal rates."""
+FEWEST_DOCUMENTS = 6
+"""With which a difference can be told: that all five of five documents agree happens by chance in one case of 16."""
 CEILING = "F1 ceiling"
 LOSSES = ("nested", "discontinuous", "boundary", "window", "unknown_label")
 
@@ -86,7 +90,7 @@ def marks_explained(section: Section) -> str:
         return ""
     return (
         f"▲ better, ▼ worse than {section.models[0]} (p < {SIGNIFICANT:.2g}, paired bootstrap over documents and "
-        "seeds, Holm over the tasks)."
+        "seeds, no less than swaps of documents give, Holm over the tasks)."
     )
 
 
@@ -141,12 +145,27 @@ def protocol_line(section: Section) -> str:
     return f"{line} Hyperparameters: the best of {trials:,} trials on validation." if trials else line
 
 
-def few_seeds(sections: Iterable[Section]) -> str:
+def warnings(section: Section) -> list[str]:
+    """What makes intervals and tests of the section rough: few documents, few seeds."""
+    return list(filter(None, [*map(_few_documents, section.tasks), _few_seeds(section)]))
+
+
+def _few_documents(task: TaskTable) -> str:
+    """A warning below `ENOUGH_DOCUMENTS` test documents; empty otherwise."""
+    count = task.first.num_documents.test
+    if count >= ENOUGH_DOCUMENTS:
+        return ""
+    of = f"Of {task.name}, {count} test document{'s are' if count > 1 else ' is'} scored"
+    if count < FEWEST_DOCUMENTS:
+        return f"{of}: too few to tell any difference, for which {FEWEST_DOCUMENTS} must agree; intervals are rough."
+    return f"{of}: intervals and tests are rough, {ENOUGH_DOCUMENTS} or more make them good."
+
+
+def _few_seeds(section: Section) -> str:
     """A warning where a comparison has fewer than five seeds; empty otherwise."""
     fewest = min(
         (
             len(found.difference.per_seed)
-            for section in sections
             for task in section.tasks
             if task.is_trained
             for found in task.comparisons.values()

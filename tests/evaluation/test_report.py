@@ -14,10 +14,12 @@ from camembert_bio.errors import UserError
 from camembert_bio.evaluation import wording
 from camembert_bio.evaluation.comparison import compare
 from camembert_bio.evaluation.cost import DEFAULT_FACTORS, Factors
-from camembert_bio.evaluation.predictions import write_predictions
+from camembert_bio.evaluation.documents import Span
+from camembert_bio.evaluation.predictions import Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
 from camembert_bio.evaluation.report import write_report
 from camembert_bio.evaluation.report_findings import findings
+from camembert_bio.evaluation.report_html import page
 from camembert_bio.evaluation.report_markdown import markdown
 from camembert_bio.inspection import inspect
 from tests.evaluation.outputs import AFTER, BEFORE, iob2_of, rows_of, write_grid, write_run, write_two_models
@@ -83,14 +85,13 @@ def test_what_the_comparison_comes_to_stands_first(text, tmp_path):
     gain = 100 * (statistics.mean(map(iob2_of, AFTER)) - statistics.mean(map(iob2_of, BEFORE)))
     assert f"- bio against general: better on EMEA {gain:+.2f}.\n" in text[: text.index("| task |")]
     write_grid(tmp_path, tasks=("EMEA", "CAS", "E3C"))
-    write_two_models(tmp_path)
     for seed in range(3):
-        for task, before, after in (("CAS", 0.9, 0.5 + seed / 100), ("E3C", 0.5, 0.5)):
+        for task, before, after in (("EMEA", 0.5, 0.9), ("CAS", 0.9, 0.5 + seed / 100), ("E3C", 0.5, 0.5)):
             write_run(tmp_path, "general", seed, before, task=task)
             write_run(tmp_path, "bio", seed, after, task=task)
     (sentence,) = findings(compare(tmp_path).sections[0])
     assert re.fullmatch(
-        r"bio against general: better on EMEA \+\d\.\d\d; worse on CAS -\d\d\.\d\d; no difference told on E3C\.",
+        r"bio against general: better on EMEA \+\d\d\.\d\d; worse on CAS -\d\d\.\d\d; no difference told on E3C\.",
         sentence,
     )
 
@@ -183,6 +184,48 @@ def test_few_seeds_are_told(output):
         write_run(output, "general", seed, 0.5)
         write_run(output, "bio", seed, 0.6)
     assert "With 3 seeds, tests are rough: five or more make them good." in report(output)
+
+
+def write_documents(output, model, seed, num_documents, num_found):
+    """A run of documents with two entities each, of which so many are found."""
+    gold = [Span(((place, place + 1),), "CHEM") for place in range(2)]
+    documents = [Row(f"doc{number}", gold, gold[:num_found], gold) for number in range(num_documents)]
+    sizes = {"train": 9, "validation": 0, "test": num_documents}
+    folder = write_run(output, model, seed, 0.5, scores=scores(documents), num_documents=sizes)
+    write_predictions(folder, f"EMEA-{model}-{seed}", documents)
+
+
+@pytest.mark.parametrize(
+    ("num_documents", "warning"),
+    [
+        (1, "Of EMEA, 1 test document is scored: too few to tell any difference, for which 6 must agree"),
+        (2, "Of EMEA, 2 test documents are scored: too few to tell any difference, for which 6 must agree"),
+        (14, "Of EMEA, 14 test documents are scored: intervals and tests are rough, 15 or more make them good."),
+        (15, None),
+    ],
+)
+def test_few_documents_are_told_and_claim_little(output, num_documents, warning):
+    for seed in range(5):
+        write_documents(output, "general", seed, num_documents, 0)
+        write_documents(output, "bio", seed, num_documents, 2)
+    text, html = report(output), page(compare(output), DEFAULT_FACTORS)
+    assert ("test document" in text.split("## Tasks")[0]) == bool(warning)
+    assert warning is None or (warning in text and warning in html)
+    assert ("better on EMEA +100.00" in text) == (num_documents > 5)
+    found = rows(text, "bio - general")
+    assert len(found) == (num_documents > 1)
+    for cells in found:
+        assert cells[2] == cells[8] == cells[9] == "–"
+        assert (cells[3] == "< 0.001") == (num_documents > 10)
+    assert "[100.00" not in text
+
+
+def test_equal_models_on_few_documents_claim_nothing(output):
+    for seed in range(2):
+        for model in ("general", "bio"):
+            write_documents(output, model, seed, 4, 1)
+    (cells,) = rows(report(output), "bio - general")
+    assert cells == ["bio - general", "+0.00", "–", "1.000", "1.000", "1.000", "–", "0 of 2", "–", "–"]
 
 
 def test_a_model_alone_has_no_marks(output):

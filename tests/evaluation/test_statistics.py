@@ -7,7 +7,8 @@ from scipy.stats import binomtest
 
 from camembert_bio.evaluation.power import detectable, power, seeds_needed
 from camembert_bio.evaluation.spread import Ratios, Spread, spread_of
-from camembert_bio.evaluation.statistics import difference, holm, interval
+from camembert_bio.evaluation.statistics import analytic_interval, difference, holm, interval
+from camembert_bio.evaluation.wording import FEWEST_DOCUMENTS
 from tests.evaluation.synthetic import World
 
 NUM_EXPERIMENTS = 1000
@@ -136,19 +137,69 @@ def test_other_seeds_or_documents_cannot_be_compared():
 
 
 @pytest.mark.parametrize("value", [0.0, 4.0])
-def test_what_never_varies_has_an_interval_of_no_width_and_differs_from_nothing(value):
+def test_what_never_varies_has_no_interval_and_nothing_is_told_of_it(value):
     table = ratios(np.full((3, 5), value), np.full((3, 5), 4.0))
-    found = interval(table)
-    assert (found.low, found.mean, found.high) == (value / 4,) * 3
+    for found in (interval(table), analytic_interval(table)):
+        assert (found.low, found.mean, found.high) == (None, value / 4, None)
     same = difference(table, table)
-    assert (same.p, same.interval.mean, same.effect) == (1.0, 0.0, None)
-    assert power(same.spread, 0.1) == 1.0
-    assert power(same.spread, 0.0) == detectable(same.spread) == 0.0
+    assert (same.p, same.p_permutation, same.interval.mean, same.effect) == (1.0, 1.0, 0.0, None)
+    assert (same.interval.low, detectable(same.spread), seeds_needed(same.spread, 0.01)) == (None, None, None)
+    with pytest.raises(ValueError, match="a standard error of 0 says nothing"):
+        power(same.spread, 0.1)
 
 
 def test_no_entity_at_all_scores_zero():
     found = interval(ratios(np.zeros((2, 3)), np.zeros((2, 3))))
-    assert (found.low, found.mean, found.high) == (0.0, 0.0, 0.0)
+    assert (found.low, found.mean, found.high) == (None, 0.0, None)
+
+
+@pytest.mark.parametrize("num_documents", [2, 3, 5, 6, 20])
+@pytest.mark.parametrize("size", [1.0, 3.0])  # thirds do not add up exactly
+def test_all_right_against_all_wrong_is_told_from_six_documents_on(num_documents, size):
+    shape = (5, num_documents)
+    found = difference(ratios(np.zeros(shape), np.full(shape, size)), ratios(np.ones(shape), np.full(shape, size)))
+    assert found.p == pytest.approx(2.0 ** (1 - num_documents), abs=0.015)
+    assert (found.p < 0.05) == (num_documents >= FEWEST_DOCUMENTS)
+    assert (found.interval.low, detectable(found.spread), seeds_needed(found.spread, 0.01)) == (None, None, None)
+
+
+def test_one_document_out_of_many_tells_nothing():
+    wrong, right = np.zeros((5, 40)), np.zeros((5, 40))
+    right[:, 7] = 2.0
+    sizes = np.zeros((5, 40))
+    sizes[:, 7] = 2.0
+    found = difference(ratios(wrong, sizes), ratios(right, sizes))
+    assert (found.p, found.interval.low) == (1.0, None)
+    found = difference(ratios(wrong, sizes + 1), ratios(right, sizes + 1))
+    assert found.p == 1.0
+
+
+def test_too_few_documents_have_no_power_whatever_the_seeds():
+    ((one, two),) = World(5, 5, 30, 0.4, 0.05, 0.2, gain=2.0).experiments(1, np.random.default_rng(1), num_models=2)
+    found = difference(one, two)
+    assert found.spread.varies and found.p > 0.05
+    assert power(found.spread, 1.0) == 0.0
+    assert detectable(found.spread) is seeds_needed(found.spread, 0.5) is None
+
+
+@pytest.mark.parametrize("where", [(0,), (0, 1), (0, 1, 2)])
+def test_a_mean_lies_within_its_interval_where_few_documents_count(where):
+    rng = np.random.default_rng(0)
+    found, size = np.zeros((5, 5)), np.zeros((5, 5))
+    size[:, where] = 20.0
+    found[:, where] = rng.binomial(20, 0.58, size=(5, len(where)))
+    for around in (interval(ratios(found, size)), analytic_interval(ratios(found, size))):
+        assert (around.low is None) == (len(where) == 1)
+        assert around.low is None or around.low < around.mean < around.high
+    gain = difference(ratios(found, size), ratios(found + (size > 0), size))
+    assert gain.interval.low is None or gain.interval.low <= gain.interval.mean <= gain.interval.high
+
+
+def test_draws_that_leave_a_seed_nothing_to_count_do_not_count_as_zero():
+    """Precision where each of three seeds predicts in two documents of its own."""
+    size = np.kron(np.eye(3), np.full((1, 2), 20.0))
+    found = interval(ratios(size / 2 + (size > 0) * np.array([1, -1, 2, 0, 0, -2]), size))
+    assert 0.3 < found.low < found.mean < found.high < 0.7
 
 
 def test_the_same_model_twice_differs_by_nothing():
@@ -183,7 +234,7 @@ def test_documents_limit_what_any_number_of_seeds_can_tell():
     assert 2 <= seeds_needed(spread, 2 * smallest) <= 10
 
 
-def test_differences_that_vary_by_rounding_alone_are_told():
+def test_of_what_varies_by_rounding_alone_nothing_is_told():
     spread = Spread(1, 30, seed_variance=0.0, residual_variance=0.0, document_variance=1e-34, document_df=29.0)
     assert power(spread, 0.5) == 1.0
-    assert detectable(spread) < 1e-5
+    assert not spread.varies and detectable(spread) is None
