@@ -6,6 +6,7 @@ Partial and type-only scores stand in `matching`, those of other tasks in `task_
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,18 @@ def macro(per_label: Mapping[str, Counts]) -> dict[str, float]:
         name: sum(each[name] for each in figures) / len(figures) if figures else 0.0
         for name in ("precision", "recall", "f1")
     }
+
+
+def are_same(one: Any, two: Any) -> bool:
+    """Whether two JSON values of scores are equal, numbers but for the last digits, which are the processor's.
+
+    Python, numpy and libm add, multiply and exponentiate in an order that depends on version and processor.
+    """
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        return one.keys() == two.keys() and all(are_same(value, two[name]) for name, value in one.items())
+    if isinstance(one, (int, float)) and isinstance(two, (int, float)):
+        return math.isclose(one, two, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == two)
 
 
 def strict_scores(gold: Iterable[Mention], pred: Iterable[Mention]) -> Scores:

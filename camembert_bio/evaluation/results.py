@@ -14,6 +14,7 @@ from camembert_bio import config, files
 from camembert_bio.errors import Mistakes, UserError
 from camembert_bio.evaluation import measures
 from camembert_bio.evaluation.measures import Scale
+from camembert_bio.evaluation.metrics import are_same
 from camembert_bio.evaluation.predictions import RECIPE, RESULT, Saved, read_saved
 from camembert_bio.evaluation.recipe import UNTRAINED, TaskType
 
@@ -170,7 +171,7 @@ def verified(folder: Path, result: Result) -> Saved:
         raise UserError(
             f"{folder}: the weights, tokenizer, data, protocol, seed or version in its {RESULT} is not that of its id"
         )
-    if saved.scores != result.scores:
+    if not are_same(saved.scores, result.scores):
         raise UserError(f"{folder}: the scores in its {RESULT} are not those of its predictions")
     if result.num_documents.test != len(saved.rows) or (result.type == "ner" and not _adds_up(result.ledger, saved)):
         raise UserError(f"{folder}: the counts in its {RESULT} are not those of its predictions")

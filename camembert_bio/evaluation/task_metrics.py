@@ -6,6 +6,7 @@ denominator: that figure is 0 (`zero_division=0` of scikit-learn).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -70,8 +71,14 @@ def pearson(gold: Sequence[float], pred: Sequence[float]) -> float:
     """Linear correlation; 0 where one side is constant (the correlation is not defined)."""
     if any(len(set(values)) < 2 for values in (gold, pred)):
         return 0.0
-    one, two = (np.asarray(values, dtype=np.float64) - np.mean(values) for values in (gold, pred))
-    return float(one @ two / (np.linalg.norm(one) * np.linalg.norm(two)))
+    # Not by numpy's products, whose last digits are those of the processor: scores are recomputed on other machines.
+    means = [math.fsum(values) / len(values) for values in (gold, pred)]
+    one, two = ([value - mean for value in values] for values, mean in zip((gold, pred), means, strict=True))
+    return _product(one, two) / (math.sqrt(_product(one, one)) * math.sqrt(_product(two, two)))
+
+
+def _product(one: Sequence[float], two: Sequence[float]) -> float:
+    return math.fsum(a * b for a, b in zip(one, two, strict=True))
 
 
 def spearman(gold: Sequence[float], pred: Sequence[float]) -> float:

@@ -3,7 +3,9 @@
 import csv
 import io
 import math
+import json
 import re
+import shutil
 import statistics
 
 import numpy as np
@@ -18,6 +20,7 @@ from camembert_bio.evaluation.report_findings import findings
 from camembert_bio.evaluation.report_html import page
 from camembert_bio.evaluation.report_markdown import markdown
 from camembert_bio.evaluation.report_tables import csv_text, latex
+from camembert_bio.evaluation.results import problem_of, read_result
 from tests.evaluation.outputs import write_answers_run, write_grid, write_two_models
 from tests.pages import needs_nothing_else
 
@@ -165,3 +168,22 @@ def test_the_share_of_unscored_words_stands_beside_the_figure_a_word(report):
         if line.startswith("| bio |") and line.endswith(" 0.09091 |")
     )
     assert float(cells[2]) == pytest.approx(math.exp(2.2 * 50 / 30), rel=1e-3)
+
+
+def as_elsewhere(value):
+    """Scores whose last digits are those of another processor."""
+    if isinstance(value, dict):
+        return {name: as_elsewhere(each) for name, each in value.items()}
+    return value * (1 + 1e-13) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize(("change", "is_told"), [(as_elsewhere, False), (lambda found: {**found, "nll": 2.3}, True)])
+def test_the_last_digits_of_a_score_are_the_processors(output, tmp_path, change, is_told):
+    folder = tmp_path / "copy"
+    shutil.copytree(output, folder)
+    for path in folder.rglob("result.json"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({**result, "scores": change(result["scores"])}))
+    problems = [problem_of(path.parent, read_result(path.parent)) for path in folder.rglob("result.json")]
+    assert any(problems) == is_told
+    assert all(problem is None or "are not those of its predictions" in problem for problem in problems)

@@ -1,3 +1,8 @@
+import os
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -68,6 +73,24 @@ def test_correlations_are_scipys_with_ties_and_without(digits):
     pred = np.round(gold + rng.normal(0, 1, 200), digits)
     assert pearson(gold, pred) == pytest.approx(scipy.stats.pearsonr(gold, pred).statistic)
     assert spearman(gold, pred) == pytest.approx(scipy.stats.spearmanr(gold, pred).statistic)
+
+
+CORRELATE = """
+import numpy as np
+from camembert_bio.evaluation.task_metrics import pearson, spearman
+pairs = [np.random.default_rng(seed).uniform(0, 5, (2, 601)).tolist() for seed in range(20)]
+print([(pearson(*pair), spearman(*pair)) for pair in pairs])
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels that are named are of x86-64")
+def test_correlations_are_those_of_every_processor():
+    def found(kernel):
+        environment = {**os.environ, "OPENBLAS_CORETYPE": kernel, "OMP_NUM_THREADS": "1"}
+        return subprocess.run([sys.executable, "-c", CORRELATE], env=environment, capture_output=True, check=True)
+
+    # Kernels with fused products and without.
+    assert found("Haswell").stdout == found("Sandybridge").stdout
 
 
 def test_edrm_divides_by_the_largest_distance_that_the_prediction_could_have():
