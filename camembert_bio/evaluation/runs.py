@@ -24,7 +24,7 @@ from camembert_bio.evaluation.claims import alone, claim
 from camembert_bio.evaluation.predictions import PREDICTIONS, RECIPE, RESULT
 from camembert_bio.evaluation.recipe import UNTRAINED, Finetune, Task, protocol
 from camembert_bio.evaluation.report import write_report
-from camembert_bio.evaluation.results import find_runs, id_of, problem_of, read_result, seeds_of
+from camembert_bio.evaluation.results import id_of, problem_of, read_result, seeds_of
 from camembert_bio.evaluation.splits import find_split
 from camembert_bio.evaluation.tasks import TaskData, load_task
 
@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 def run_finetune(recipe: Finetune) -> Path | None:
     """Do every run of the recipe that is not done yet, and write the report; returns the report's path.
 
-    Runs that other processes do meanwhile are left to them, and taken over if they die before this one is through; the
-    report is of the runs that are done, None when there is none. Broken ones that the recipe does not ask for are left
-    out of it with a warning. Every task and model folder is read before the first
-    run. Raises `UserError` with all that is wrong with them and with the output.
+    Runs that other processes do meanwhile are left to them, and taken over if they die before this one is through. Then
+    the report is theirs too, and None is returned: what stands in the place of their runs need not be whole. Broken
+    runs that the recipe does not ask for are left out of the report with a warning. Every task and model folder is
+    read before the first run. Raises `UserError` with all that is wrong with them and with the output.
     """
     tasks, models = check_finetune(recipe)
     # Not write_json, which sorts keys: the report keeps the order of the models.
@@ -52,9 +52,9 @@ def run_finetune(recipe: Finetune) -> Path | None:
         num_done, num_left = (sum(column) for column in zip(*counts, strict=True))
     if num_left:
         logger.info("%d runs are being done by other processes, which will report them", num_left)
+        return None
     with alone(recipe.output):
-        found = find_runs(recipe.output)
-        return write_report(recipe.output, leave_out_broken=True).get("report") if found else None
+        return write_report(recipe.output, leave_out_broken=True)["report"]
 
 
 def check_finetune(recipe: Finetune) -> tuple[list[TaskData], list[ModelFolder]]:

@@ -68,7 +68,9 @@ def _finetune(options: argparse.Namespace) -> int:
         run_workers(["finetune", options.recipe, *options.overrides], options.workers)
     report = run_finetune(recipe)  # what workers have done is skipped, and reported
     if report is None:
-        return answer(options, {"report": None}, "other processes do every run; they will write the report")
+        return answer(
+            options, {"report": None}, "other processes do the runs that are left; they will write the report"
+        )
     from camembert_bio.evaluation.report import PAGE
 
     return _answer_report(options, {"report": report, "page": report.with_name(PAGE)})

@@ -183,6 +183,22 @@ def test_a_folder_with_files_of_others_is_not_replaced(copied):
         run(copied)
 
 
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_runs_that_others_do_are_theirs_to_report(copied, is_broken, caplog):
+    """A broken run that another process is redoing, and one that it does for the first time."""
+    if is_broken:
+        path = folder(copied) / "predictions.jsonl"
+        path.write_text(path.read_text()[:-40])
+    else:
+        shutil.rmtree(folder(copied))
+    (copied["output"] / "report.md").unlink()
+    with claim(folder(copied)), caplog.at_level("INFO"):
+        assert run(copied) is None
+    assert "1 runs are being done by other processes, which will report them" in caplog.text
+    assert not (copied["output"] / "report.md").exists()
+    assert run(copied) == copied["output"] / "report.md"
+
+
 def change_data(values, tmp_path):
     shutil.copytree(values["tasks"][0]["test"], tmp_path / "test")
     (tmp_path / "test" / "doc000.ann").write_text("")
