@@ -109,7 +109,8 @@ def _summary(section: Section) -> str:
         rows.append([wording.task_name(section, task), *cells, wording.ceilings(task)])
     if means := section.means():
         rows.append(["mean", *(wording.percent(means[m]) if m in means else "–" for m in section.models), ""])
-    head, caption = ("Task", *section.models, wording.CEILING), report_task.title(wording.table_caption(section))
+    head = ("Task", *section.models, report_task.title(wording.CEILING))
+    caption = report_task.title(wording.table_caption(section))
     return table(caption, head, rows) if section.has_entities else table(caption, head[:-1], [row[:-1] for row in rows])
 
 

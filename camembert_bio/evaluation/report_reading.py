@@ -26,7 +26,8 @@ _READING_ENTITIES = {
     "exact, partial, type-only": "forgive the label; the label, an overlap counting half; the boundaries. Entities are "
     "paired one to one.",
     "macro F1": "strict, the mean over labels.",
-    CEILING: "the F1 of a perfect tagger with this tokenizer and policy; the ledger says what it loses.",
+    CEILING: "the F1 of a perfect tagger with this tokenizer and policy; the ledger says what it loses. "
+    "Strict IOB2 F1 is counted against what tags can hold: it is not bounded by it, and can be 100.",
     "tags": "in every table labels are learnt and read on every sub-word (the author's later configuration labels the "
     "first of a word), and documents over the length go through overlapping windows (how the paper cut them is not "
     "stated): next to published figures these scores are indicative.",

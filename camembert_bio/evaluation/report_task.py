@@ -54,7 +54,7 @@ def _scores(task: TaskTable) -> str:
     """Those with an interval and the others: two tables, since one would be too wide."""
     entries, words = task.entries, "mean ± standard deviation over seeds"
     first = next(iter(entries.values()))
-    ceiling = [wording.CEILING] if task.is_of_entities else []
+    ceiling = [title(wording.CEILING)] if task.is_of_entities else []
     rows = report_cells.score_rows(task)
     head = ["Model", *(title(task.titles[name]) for name in first.measures), *ceiling, "Seeds"]
     tables = [table(f"{'Strict scores' if task.is_of_entities else 'Scores'}: {words}", head, rows)]
@@ -133,5 +133,6 @@ def _ledger(task: TaskTable) -> str:
         share = bar(1 - lost / ledger.gold, lost / ledger.gold) if ledger.gold else ""
         ceiling = [wording.percent(entry.entities.ceiling)] if entry.entities else []
         rows.append([model, *report_cells.ledger_cells(ledger), *ceiling, share])
-    head = ("Model", "Gold", "Kept", *(title(name.replace("_", " ")) for name in wording.LOSSES), wording.CEILING, "")
+    losses = (title(name.replace("_", " ")) for name in wording.LOSSES)
+    head = ("Model", "Gold", "Kept", *losses, title(wording.CEILING), "")
     return table("What a perfect tagger keeps and loses, in entities", head, rows)
