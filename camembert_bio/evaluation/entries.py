@@ -22,6 +22,8 @@ IOB2 = Measure("iob2_f1", "strict IOB2 F1")
 """The measure of the published figures."""
 _ENTITY_MEASURES = {"f1": "F1", "precision": "precision", "recall": "recall", "iob2_f1": "strict IOB2 F1"}
 _COMPARED = ("f1", "iob2_f1")
+LABEL_FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1"}
+"""What is told of each label, and what it is called."""
 _ENTITY_FIGURES = {
     "exact_f1": "exact boundaries F1",
     "partial_f1": "partial F1",
@@ -49,6 +51,16 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What is told of one label."""
+
+    gold: int
+    """How often it is annotated, or the class of a text."""
+    figures: Mapping[str, Estimate]
+    """`precision`, `recall` and `f1`; of entities with intervals."""
+
+
+@dataclass(frozen=True)
 class Entities:
     """What is told of entities alone."""
 
@@ -73,8 +85,7 @@ class Entry:
     """By key in the scores, those that have an interval."""
     figures: Mapping[str, Estimate]
     """Further scores by key."""
-    labels: Mapping[str, tuple[int, Estimate]]
-    """Of each label: how often it is gold, and F1."""
+    labels: Mapping[str, Label]
     confusion: Mapping[Labels, float]
     """How often a gold label was answered by a predicted one, means over seeds; None where nothing answers."""
     entities: Entities | None
@@ -115,7 +126,12 @@ def _of_entities(runs: Sequence[Result], saved: Sequence[Saved], measure: Measur
             for name in _ENTITY_MEASURES
         },
         {name: _mean(run.scores[name.removesuffix("_f1")]["f1"] for run in runs) for name in _ENTITY_FIGURES},
-        {label: (gold[label], _estimate(counts.ratios("f1", label), analytic_interval)) for label in counts.labels},
+        {
+            label: Label(
+                gold[label], {name: _estimate(counts.ratios(name, label), analytic_interval) for name in LABEL_FIGURES}
+            )
+            for label in counts.labels
+        },
         _means([confusion(each) for each in pairs]),
         Entities(tuple(rows), _means([error_counts(each) for each in pairs]), float(runs[0].scores["ceiling"])),
     )
@@ -138,13 +154,14 @@ def _of_answers(runs: Sequence[Result], saved: Sequence[Saved], measure: Measure
     )
 
 
-def _labels(runs: Sequence[Result]) -> dict[str, tuple[int, Estimate]]:
-    """Gold and F1 of each label, from the scores of the runs."""
+def _labels(runs: Sequence[Result]) -> dict[str, Label]:
+    """Each label, from the scores of the runs."""
     tables: list[dict[str, Any]] = [run.scores.get("per_label", {}) for run in runs]
     found = {}
     for label in sorted({label for table in tables for label in table}):
         gold = next(int(table[label]["gold"]) for table in tables if label in table)
-        found[label] = gold, _mean(table.get(label, {"f1": 0.0})["f1"] for table in tables)
+        rows = [table.get(label, {}) for table in tables]
+        found[label] = Label(gold, {name: _mean(row.get(name, 0.0) for row in rows) for name in LABEL_FIGURES})
     return found
 
 

@@ -33,9 +33,10 @@ def write_report(
     """
     from camembert_bio.evaluation.comparison import compare
     from camembert_bio.evaluation.model_card import card
+    from camembert_bio.evaluation.report_csv import csv_text
     from camembert_bio.evaluation.report_html import page
+    from camembert_bio.evaluation.report_latex import latex
     from camembert_bio.evaluation.report_markdown import markdown
-    from camembert_bio.evaluation.report_tables import csv_text, latex
 
     report = compare(output, leave_out_broken)
     if not report.sections:
@@ -44,7 +45,7 @@ def write_report(
         "report": (MARKDOWN, markdown(report, factors)),
         "page": (PAGE, page(report, factors)),
         "latex": ("report.tex", latex(report)),
-        "csv": ("report.csv", csv_text(report)),
+        "csv": ("report.csv", csv_text(report, factors)),
     }
     if with_text:
         tested = {(run.task, run.data_sha256) for run in report.runs}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from camembert_bio import devices
 from camembert_bio.evaluation import wording
-from camembert_bio.evaluation.comparison import Comparison, TaskTable
+from camembert_bio.evaluation.comparison import Comparison, Section, TaskTable
 from camembert_bio.evaluation.cost import Cost
-from camembert_bio.evaluation.entries import Entry
+from camembert_bio.evaluation.entries import LABEL_FIGURES, Entry, Estimate
 from camembert_bio.evaluation.measures import Measure
 from camembert_bio.evaluation.power import detectable, seeds_needed
 from camembert_bio.evaluation.results import Ledger
+
+Table = tuple[list[str], list[list[str]]]
+"""Head and rows."""
 
 COST_HEAD = ("model", "device", "runs", "hours", "kWh", *(f"g CO2e, {grid.name}" for grid in devices.GRIDS))
 
@@ -20,14 +25,67 @@ def cost_cells(cost: Cost) -> list[str]:
     return [cost.model, cost.device, str(cost.num_runs), *figures]
 
 
-def score_rows(task: TaskTable) -> list[list[str]]:
-    """For each model its name, the scores that have an interval, of entities the ceiling, and the number of seeds."""
+def summary_table(section: Section, cell: Callable[[TaskTable, str], str]) -> Table:
+    """The paper's form: a task a row, a model a column, their means last where there are any; of entities the ceiling.
+
+    `cell` writes the score of a model that has one.
+    """
+    rows = []
+    for task in section.tasks:
+        cells = [cell(task, model) if task.score(model) else "–" for model in section.models]
+        rows.append([wording.task_name(section, task), *cells, wording.ceilings(task)])
+    if means := section.means():
+        rows.append(["mean", *(wording.percent(means[m]) if m in means else "–" for m in section.models), ""])
+    head = ["task", *section.models, wording.CEILING]
+    return (head, rows) if section.has_entities else (head[:-1], [row[:-1] for row in rows])
+
+
+def score_table(task: TaskTable) -> Table:
+    """For each model the scores that have an interval, of entities the ceiling, and the number of seeds."""
     rows = []
     for model, entry in task.entries.items():
         cells = [wording.estimate(found, task.measure) for found in entry.measures.values()]
         ceilings = [wording.percent(entry.entities.ceiling)] if entry.entities else []
         rows.append([model, *cells, *ceilings, str(len(entry.runs))])
-    return rows
+    ceiling = [wording.CEILING] if task.is_of_entities else []
+    return ["model", *(task.titles[name] for name in _first(task).measures), *ceiling, "seeds"], rows
+
+
+def figure_table(task: TaskTable) -> Table:
+    """For each model the scores without an interval; no row where there is none."""
+    rows = [
+        [model, *(wording.estimate(found, task.measure) for found in entry.figures.values())]
+        for model, entry in task.entries.items()
+        if entry.figures
+    ]
+    return ["model", *(task.titles[name] for name in _first(task).figures)], rows
+
+
+def label_table(task: TaskTable) -> Table:
+    """For each label and model the figures, with intervals where they have one; no row where a task has no labels."""
+    rows = []
+    for label, gold in gold_counts(task).items():
+        for model, entry in task.entries.items():
+            if label in entry.labels:
+                figures = entry.labels[label].figures.values()
+                rows.append([label, f"{gold:,}", model, *(_with_bounds(one, task.measure) for one in figures)])
+    return ["label", "gold", "model", *LABEL_FIGURES.values()], rows
+
+
+def _with_bounds(found: Estimate, measure: Measure) -> str:
+    text = wording.estimate(found, measure)
+    return text if found.interval.low is None else f"{text} {wording.bounds(found.interval, measure)}"
+
+
+def _first(task: TaskTable) -> Entry:
+    return next(iter(task.entries.values()))
+
+
+def comparison_table(task: TaskTable, minus: str = "-") -> Table:
+    """For each pair of models their difference."""
+    pairs = task.comparisons.items()
+    rows = [[f"{two} {minus} {one}", *comparison_cells(found, task.measure)] for (one, two), found in pairs]
+    return comparison_head(task.measure), rows
 
 
 def comparison_head(measure: Measure) -> list[str]:
@@ -58,7 +116,7 @@ def comparison_cells(comparison: Comparison, measure: Measure) -> list[str]:
 
 def gold_counts(task: TaskTable) -> dict[str, int]:
     """How often each label is gold, the most frequent first."""
-    gold = {label: found[0] for entry in task.entries.values() for label, found in entry.labels.items()}
+    gold = {label: found.gold for entry in task.entries.values() for label, found in entry.labels.items()}
     return dict(sorted(gold.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -103,20 +103,17 @@ def _section(section: Section, number: int, texts: Texts | None) -> Iterator[str
 
 
 def _summary(section: Section) -> str:
-    rows = []
-    for task in section.tasks:
-        cells = [_score(section, task, model) for model in section.models]
-        rows.append([wording.task_name(section, task), *cells, wording.ceilings(task)])
-    if means := section.means():
-        rows.append(["mean", *(wording.percent(means[m]) if m in means else "–" for m in section.models), ""])
-    head = ("Task", *section.models, report_task.title(wording.CEILING))
-    caption = report_task.title(wording.table_caption(section))
-    return table(caption, head, rows) if section.has_entities else table(caption, head[:-1], [row[:-1] for row in rows])
+    (first, *others), rows = report_cells.summary_table(section, lambda task, model: _score(section, task, model))
+    head = [
+        report_task.title(first),
+        *(report_task.title(name) if name == wording.CEILING else name for name in others),
+    ]
+    return table(report_task.title(wording.table_caption(section)), head, rows)
 
 
 def _score(section: Section, task: TaskTable, model: str) -> str:
-    if (found := task.score(model)) is None:
-        return "–"
+    found = task.score(model)
+    assert found is not None
     text = wording.estimate(found, task.measure)
     text = f"<strong>{text}</strong>" if model in wording.best(task) else text
     mark = wording.mark(section, task, model)

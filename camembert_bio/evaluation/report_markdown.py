@@ -40,19 +40,12 @@ def short(text: str) -> str:
 
 def summary(section: Section) -> str:
     """The section's table in the paper's form: a row a task, a column a model, and their means."""
-    rows = []
-    for task in section.tasks:
-        cells = [_cell(section, task, model) for model in section.models]
-        rows.append([wording.task_name(section, task), *cells, wording.ceilings(task)])
-    if means := section.means():
-        rows.append(["mean", *(wording.percent(means[m]) if m in means else "–" for m in section.models), ""])
-    head = ("task", *section.models, wording.CEILING)
-    return table(head, rows) if section.has_entities else table(head[:-1], [row[:-1] for row in rows])
+    return table(*report_cells.summary_table(section, lambda task, model: _cell(section, task, model)))
 
 
 def _cell(section: Section, task: TaskTable, model: str) -> str:
-    if (found := task.score(model)) is None:
-        return "–"
+    found = task.score(model)
+    assert found is not None
     text = wording.estimate(found, task.measure)
     text = f"**{text}**" if model in wording.best(task) else text
     bounds = wording.bounds(found.interval, task.measure)
@@ -75,37 +68,21 @@ def _task(task: TaskTable) -> Iterator[str]:
     yield from _scores(task)
     if task.comparisons:
         yield f"Differences of {task.measure.title}, paired by document and seed:"
-        pairs = task.comparisons.items()
-        rows = [[f"{two} - {one}", *report_cells.comparison_cells(found, task.measure)] for (one, two), found in pairs]
-        yield table(report_cells.comparison_head(task.measure), rows)
-    if labels := _labels(task):
-        yield "F1 of each label:"
-        yield table(("label", "gold", *task.entries), labels)
+        yield table(*report_cells.comparison_table(task))
+    head, rows = report_cells.label_table(task)
+    if rows:
+        yield "Figures of each label:"
+        yield table(head, rows)
     yield from _confusions(task)
     if task.is_of_entities:
         yield from _errors(task)
 
 
 def _scores(task: TaskTable) -> Iterator[str]:
-    entries = task.entries
-    first = next(iter(entries.values()))
-    ceiling = [wording.CEILING] if task.is_of_entities else []
-    rows = report_cells.score_rows(task)
-    yield table(("model", *(task.titles[name] for name in first.measures), *ceiling, "seeds"), rows)
-    if first.figures:
-        rows = [
-            [model, *(wording.estimate(found, task.measure) for found in entry.figures.values())]
-            for model, entry in entries.items()
-        ]
-        yield table(("model", *(task.titles[name] for name in first.figures)), rows)
-
-
-def _labels(task: TaskTable) -> list[list[str]]:
-    rows = []
-    for label, gold in report_cells.gold_counts(task).items():
-        found = [entry.labels.get(label) for entry in task.entries.values()]
-        rows.append([label, str(gold), *(wording.estimate(one[1], task.measure) if one else "–" for one in found)])
-    return rows
+    yield table(*report_cells.score_table(task))
+    head, rows = report_cells.figure_table(task)
+    if rows:
+        yield table(head, rows)
 
 
 def _confusions(task: TaskTable) -> Iterator[str]:

@@ -32,11 +32,9 @@ def task_part(section: Section, task: TaskTable) -> Iterator[str]:
     yield f'<div class="pair"><div>{left}</div>{right}</div>'
     yield _scores(task)
     if task.comparisons:
-        pairs = task.comparisons.items()
-        rows = [[f"{two} − {one}", *report_cells.comparison_cells(found, task.measure)] for (one, two), found in pairs]
         caption = f"Differences of {task.measure.title}, paired by document and seed"
-        yield table(caption, [title(name) for name in report_cells.comparison_head(task.measure)], rows)
-    yield _labels(section, task)
+        yield _titled(caption, report_cells.comparison_table(task, minus="−"))
+    yield from _labels(section, task)
     if task.is_of_entities:
         yield _errors(task)
     for model, entry in task.entries.items():
@@ -52,21 +50,18 @@ def _caption(text: str) -> str:
 
 def _scores(task: TaskTable) -> str:
     """Those with an interval and the others: two tables, since one would be too wide."""
-    entries, words = task.entries, "mean ± standard deviation over seeds"
-    first = next(iter(entries.values()))
-    ceiling = [title(wording.CEILING)] if task.is_of_entities else []
-    rows = report_cells.score_rows(task)
-    head = ["Model", *(title(task.titles[name]) for name in first.measures), *ceiling, "Seeds"]
-    tables = [table(f"{'Strict scores' if task.is_of_entities else 'Scores'}: {words}", head, rows)]
-    if first.figures:
-        rows = [
-            [model, *(wording.estimate(found, task.measure) for found in entry.figures.values())]
-            for model, entry in entries.items()
-        ]
-        caption = "Scores that forgive, and the mean over labels" if task.is_of_entities else "Further scores"
-        head = ["Model", *(title(task.titles[name]) for name in first.figures)]
-        tables.append(table(f"{caption}: {words}", head, rows))
-    return "".join(tables)
+    words = "mean ± standard deviation over seeds"
+    first, second = "Scores", "Further scores"
+    if task.is_of_entities:
+        first, second = "Strict scores", "Scores that forgive, and the mean over labels"
+    figures = report_cells.figure_table(task)
+    further = _titled(f"{second}: {words}", figures) if figures[1] else ""
+    return _titled(f"{first}: {words}", report_cells.score_table(task)) + further
+
+
+def _titled(caption: str, found: report_cells.Table) -> str:
+    head, rows = found
+    return table(caption, [title(name) for name in head], rows)
 
 
 def title(name: str) -> str:
@@ -74,17 +69,22 @@ def title(name: str) -> str:
     return name if name in ("p", "kWh") or name.startswith(("p ", "g ")) else name[:1].upper() + name[1:]
 
 
-def _labels(section: Section, task: TaskTable) -> str:
-    """Figures of each label and model, then their bars, one below the other; nothing where a task has no labels."""
+def _labels(section: Section, task: TaskTable) -> Iterator[str]:
+    """F1 of each label and model, with bars one below the other; then its parts. Nothing of a task without labels."""
     rows = []
     for label, gold in report_cells.gold_counts(task).items():
-        found = {model: entry.labels[label][1] for model, entry in task.entries.items() if label in entry.labels}
+        found = {
+            model: entry.labels[label].figures["f1"] for model, entry in task.entries.items() if label in entry.labels
+        }
         cells = [wording.estimate(found[m], task.measure) if m in found else "–" for m in task.entries]
         bars = charts.label_bars([(section.models.index(model), one) for model, one in found.items()])
         rows.append([label, f"{gold:,}", *cells, bars])
     head = ["Label", "Gold", *(_keyed(model, section.models.index(model)) for model in task.entries), ""]
     caption = "F1 of each label; the lines are 95 % intervals" if task.is_of_entities else "F1 of each label"
-    return table(caption, head, rows) if rows else ""
+    if rows:
+        figures = _titled("Precision, recall and F1 of each label", report_cells.label_table(task))
+        yield table(caption, head, rows)
+        yield f"<details><summary>Precision and recall of each label</summary>{figures}</details>"
 
 
 def _errors(task: TaskTable) -> str:

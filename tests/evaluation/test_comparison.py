@@ -67,10 +67,11 @@ def test_the_counts_of_documents_add_up_to_the_scores(report):
         for measure in ("f1", "precision", "recall", "iob2_f1"):
             expected = [run.scores[measure] for run in entry.runs]
             assert counts.ratios(measure).per_seed.tolist() == pytest.approx(expected)
-        for label, (gold, found) in entry.labels.items():
+        for label, found in entry.labels.items():
             scores = [run.scores["per_label"][label] for run in entry.runs]
-            assert gold == scores[0]["gold"] == 50
-            assert found.mean == pytest.approx(statistics.mean(score["f1"] for score in scores))
+            assert found.gold == scores[0]["gold"] == 50
+            for name in ("precision", "recall", "f1"):
+                assert found.figures[name].mean == pytest.approx(statistics.mean(score[name] for score in scores))
         errors = entry.entities.errors
         assert sum(errors.values()) == pytest.approx(100 + errors["spurious"])
         assert errors["correct"] == pytest.approx(

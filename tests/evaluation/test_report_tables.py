@@ -9,9 +9,13 @@ from huggingface_hub import ModelCard
 
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.comparison import compare
+from camembert_bio.evaluation.cost import DEFAULT_FACTORS
 from camembert_bio.evaluation.model_card import card
+from camembert_bio.evaluation.power import detectable
 from camembert_bio.evaluation.recipe import paper_protocol
-from camembert_bio.evaluation.report_tables import csv_text, latex
+from camembert_bio.evaluation.report_csv import csv_text
+from camembert_bio.evaluation.report_latex import latex
+from camembert_bio.evaluation.report_markdown import markdown
 from tests.evaluation.outputs import AFTER, write_grid, write_run, write_two_models
 
 WHOLE = r"""\documentclass{article}
@@ -34,17 +38,57 @@ def report(tmp_path_factory):
     return compare(folder)
 
 
-def test_latex_has_a_table_for_each_protocol(report):
+def tables(text):
+    """(columns, rows of cells, caption) of each table."""
+    found = re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}\n\\caption\{([^\n]*)\}\n", text, re.DOTALL)
+    return [
+        (columns, [line.split(" & ") for line in body.splitlines() if line.endswith(r" \\")], caption)
+        for columns, body, caption in found
+    ]
+
+
+def test_latex_has_scores_differences_and_labels(report):
     text = latex(report)
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\toprule") == 2
-    for table in re.findall(r"\\begin\{tabular\}\{(l r*|lr*)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
-        rows = [line for line in table[1].splitlines() if line.endswith(r"\\")]
-        assert {line.count("&") for line in rows} == {len(table[0]) - 1}
+    found = tables(text)
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == len(found) == 6
+    for columns, rows, _ in found:
+        assert {len(cells) for cells in rows} == {len(columns)}
+    captions = [caption for *_, caption in found]
+    assert captions[0].startswith("Protocol paper. strict IOB2 F1: mean") and "paired bootstrap" in captions[0]
+    assert r"Protocol: \texttt{paper}; assumed, since the paper does not state it: weight\_decay 0.01;" in captions[0]
+    assert captions[1].startswith("Protocol paper: differences of strict IOB2 F1")
+    assert captions[2].startswith("EMEA, protocol paper: precision, recall and F1 of each label")
+    assert captions[4].startswith("Protocol audited. F1: ") and "policy" not in captions[4]
     assert r"CAS\_1" in text and r"bio\_v2" in text
     assert r"95 \% interval" in text
     _, *lines = text.splitlines()  # the first is a comment
     assert not any(re.search(r"(?<!\\)[%#]", line) for line in lines)
     assert r"$\uparrow$" in text and r"$\pm$" in text and r"\textbf{" in text
+
+
+def test_latex_says_the_numbers_of_the_other_forms(report):
+    task = report.sections[0].tasks[0]
+    _, (_, differences, _), (_, labels, _), *_ = tables(latex(report))
+    found = task.comparisons["general", "bio"]
+    interval = found.difference.interval
+    assert differences[1] == [
+        *("{}EMEA", "bio $-$ general", f"{100 * interval.mean:+.2f}"),
+        *(f"[{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]", rf"{found.p_holm:.3f} \\"),
+    ]
+    assert [cells[:3] for cells in labels[1:3]] == [["{}CHEM", "50", "general"], ["{}CHEM", "50", "bio"]]
+    recall = task.entries["general"].labels["CHEM"].figures["recall"]
+    bounds = f"[{100 * recall.interval.low:.2f}, {100 * recall.interval.high:.2f}]"
+    assert labels[1][4] == rf"{100 * recall.mean:.2f} $\pm$ {100 * recall.std:.2f} {{\tiny {bounds}}}"
+
+
+def test_what_a_protocol_changes_stands_in_the_caption(tmp_path):
+    write_grid(tmp_path)
+    for seed in range(2):
+        write_run(tmp_path, "bio", seed, 0.5, protocol={**paper_protocol(), "max_steps": 40})
+    ((_, _, caption), _) = tables(latex(compare(tmp_path)))
+    changed = r"\texttt{paper} with changes, not to be compared with published figures: max\_steps 40 (paper: 2000);"
+    assert caption.startswith("Protocol paper, changed. ") and changed in caption
+    assert "Of EMEA, 10 test documents are scored: intervals and tests are rough" in caption
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
@@ -57,24 +101,85 @@ def test_latex_compiles(report, tmp_path):
     assert (tmp_path / "whole.pdf").stat().st_size > 0
 
 
-def test_csv_has_a_line_for_each_figure(report):
-    lines = list(csv.DictReader(io.StringIO(csv_text(report))))
-    entry = report.sections[0].tasks[0].entries["bio"]
-    found = {(line["task"], line["model"], line["against"], line["label"], line["measure"]): line for line in lines}
-    assert len(found) == len(lines)
-    f1 = found["EMEA", "bio", "", "", "f1"]
-    assert float(f1["mean"]) == pytest.approx(sum(AFTER) / 10)
-    assert (float(f1["low"]), float(f1["high"])) == (
-        entry.measures["f1"].interval.low,
-        entry.measures["f1"].interval.high,
-    )
-    assert found["EMEA", "bio", "", "CHEM", "f1"]["seeds"] == "10"
-    assert found["EMEA", "bio", "", "", "ceiling"]["std"] == ""
-    against = found["CAS_1", "bio", "general", "", "iob2_f1"]
+KEYS = ("protocol", "kind", "task", "model", "against", "label", "predicted", "seed", "step", "device", "measure")
+
+
+@pytest.fixture(scope="module")
+def lines(report):
+    return list(csv.DictReader(io.StringIO(csv_text(report, DEFAULT_FACTORS))))
+
+
+def test_csv_has_a_line_for_each_number(report, lines):
+    found = {tuple(line[key] for key in KEYS[1:]): line for line in lines if not line["protocol"].startswith("audited")}
+    assert len({tuple(line[key] for key in KEYS) for line in lines}) == len(lines)
+    assert {line["protocol"].split(":")[0] for line in lines} == {"paper", "audited", ""}
+
+    def of(kind, task="EMEA", model="bio", **others):
+        named = {"kind": kind, "task": task, "model": model, **others}
+        return found[tuple(named.get(key, "") for key in KEYS[1:])]
+
+    def figures(line):
+        return {name: float(line[name]) for name in ("mean", "std", "low", "high") if line[name]}
+
+    task = report.sections[0].tasks[0]
+    entry = task.entries["bio"]
+    for name, estimate in entry.measures.items():
+        around = estimate.interval
+        expected = {"mean": estimate.mean, "std": estimate.std, "low": around.low, "high": around.high}
+        assert figures(of("score", measure=name)) == expected
+    assert figures(of("score", measure="ceiling")) == {"mean": entry.entities.ceiling}
+    assert figures(of("score", task="", measure="mean_iob2_f1")) == {"mean": report.sections[0].means()["bio"]}
+    for label, told in entry.labels.items():
+        assert float(of("label", label=label, measure="gold")["mean"]) == told.gold
+        assert float(of("label", label=label, measure="precision")["high"]) == told.figures["precision"].interval.high
+    assert float(of("error", measure="boundary")["mean"]) == entry.entities.errors["boundary"]
+    assert float(of("ledger", measure="nested")["mean"]) == 7
+    right = of("confusion", label="CHEM", predicted="CHEM", measure="count")
+    assert float(right["mean"]) == entry.confusion["CHEM", "CHEM"]
+    point = entry.runs[3].history[1]
+    of_seed = of("history", seed="3", step=str(point["step"]), measure="validation_f1")
+    assert float(of_seed["mean"]) == point["validation_f1"]
+    assert float(of("documents", model="", measure="test")["mean"]) == 10
+    assert float(of("cost", task="", device="cpu", measure="hours")["mean"]) == 10
+
+
+def test_csv_has_what_is_told_of_a_difference(report, lines):
+    found = {
+        line["measure"]: line
+        for line in lines
+        if (line["kind"], line["task"], line["model"], line["against"]) == ("difference", "CAS_1", "bio", "general")
+    }
     comparison = report.sections[0].tasks[1].comparisons["general", "bio"]
-    assert float(against["p_holm"]) == comparison.p_holm
-    assert float(against["p_permutation"]) == comparison.difference.p_permutation
-    assert {line["protocol"].split(":")[0] for line in lines} == {"paper", "audited"}
+    difference = comparison.difference
+    assert float(found["iob2_f1"]["p_holm"]) == comparison.p_holm
+    assert float(found["iob2_f1"]["p_permutation"]) == difference.p_permutation
+    assert float(found["effect"]["mean"]) == difference.effect
+    assert float(found["seeds_above_0"]["mean"]) == 8
+    assert float(found["detectable"]["mean"]) == detectable(difference.spread)
+    assert found["seeds_needed"]["mean"] == ""  # none suffice
+
+
+def test_every_number_of_markdowns_tables_is_in_csv(report, lines):
+    values = [
+        float(line[name])
+        for line in lines
+        for name in ("mean", "std", "low", "high", "p", "p_holm", "p_permutation", "seeds")
+        if line[name]
+    ]
+    values += [-value for value in values]
+    shown = {"0.001", "90"}  # what is below it; what the ledger keeps of 100
+    for value in values:
+        shown |= {f"{100 * value:.2f}", f"{value:.2f}", f"{value:.1f}", f"{value:,.0f}", f"{value:.3f}", f"{value:.3g}"}
+    text = markdown(report, DEFAULT_FACTORS)
+    cells = [cell for line in text.splitlines() if line.startswith("| ") for cell in line.strip("|").split("|")[1:]]
+    told = [
+        number
+        for cell in cells
+        if not re.search("[a-z]{2}", cell.replace("none suffice", ""))
+        for number in re.findall(r"-?\d[\d,]*(?:\.\d+)?", re.sub(r"\b95 %|of \d+", "", cell))
+    ]
+    assert len(told) > 200
+    assert set(told) - shown == set()
 
 
 def test_the_card_is_read_by_the_hub(report, tmp_path):

@@ -16,10 +16,11 @@ from camembert_bio.evaluation.comparison import compare
 from camembert_bio.evaluation.cost import DEFAULT_FACTORS
 from camembert_bio.evaluation.measures import Labelled, Likelihood, Rated
 from camembert_bio.evaluation.model_card import card
+from camembert_bio.evaluation.report_csv import csv_text
 from camembert_bio.evaluation.report_findings import findings
 from camembert_bio.evaluation.report_html import page
+from camembert_bio.evaluation.report_latex import latex
 from camembert_bio.evaluation.report_markdown import markdown
-from camembert_bio.evaluation.report_tables import csv_text, latex
 from camembert_bio.evaluation.results import problem_of, read_result
 from tests.evaluation.outputs import write_answers_run, write_grid, write_two_models
 from tests.pages import needs_nothing_else
@@ -123,14 +124,16 @@ def test_what_is_of_entities_alone_is_left_out(report):
     assert "What went wrong" not in part and "ceiling" not in part
     assert "30 training, 0 validation, 30 test documents.\n" in part
     (texts,) = (block for block in text if block.startswith("texts"))
-    assert "\n30 test documents.\n" in texts and "F1 of each label" not in texts
+    assert "\n30 test documents.\n" in texts and "of each label" not in texts
 
 
 def test_classes_have_scores_and_a_confusion(report):
     entry = task_of(report, "specialties").entries["bio"]
     runs = [run.scores["per_label"]["urologie"] for run in entry.runs]
-    gold, found = entry.labels["urologie"]
-    assert (gold, found.mean) == (10, pytest.approx(statistics.mean(run["f1"] for run in runs)))
+    found = entry.labels["urologie"]
+    assert found.gold == 10
+    for name in ("precision", "recall", "f1"):
+        assert found.figures[name].mean == pytest.approx(statistics.mean(run[name] for run in runs))
     right = sum(entry.confusion[name, name] for name in CLASSES)
     assert right == pytest.approx(NUM_DOCUMENTS * entry.measures["accuracy"].mean)
     assert "| urologie | 10 |" in markdown(report, DEFAULT_FACTORS)
@@ -139,7 +142,7 @@ def test_classes_have_scores_and_a_confusion(report):
 def test_every_form_holds_the_same_scores(report, tmp_path):
     html, text = page(report, DEFAULT_FACTORS), markdown(report, DEFAULT_FACTORS)
     assert needs_nothing_else(html)
-    lines = list(csv.DictReader(io.StringIO(csv_text(report))))
+    lines = list(csv.DictReader(io.StringIO(csv_text(report, DEFAULT_FACTORS))))
     (tmp_path / "README.md").write_text(card(report, "bio"), encoding="utf-8")
     hub = {(one.dataset_name, one.metric_type): one for one in ModelCard.load(tmp_path / "README.md").data.eval_results}
     for name in ("specialties", "pairs"):
