@@ -88,14 +88,18 @@ class Section:
     models: tuple[str, ...]
     """In the recipe's order; the first is the one that others are compared with."""
     tasks: tuple[TaskTable, ...]
-    search_trials: int
-    """Of the search that chose the hyperparameters; 0 without one."""
 
     @property
     def name(self) -> str:
         """Of the protocol; one that is called `paper` and has other values than the paper's is not it."""
         name = protocol_name(self.protocol)
         return f"{name}, changed" if name == PAPER and self.protocol != published_protocol() else name
+
+    @property
+    def search_trials(self) -> int:
+        """Of the search that chose the hyperparameters; 0 without one. The most, where its runs had several."""
+        entries = (entry for task in self.tasks for entry in task.entries.values())
+        return max(run.search_trials for entry in entries for run in entry.runs)
 
     @property
     def measure(self) -> Measure | None:
@@ -251,7 +255,7 @@ def _section(tasks: Sequence[TaskTable], grid: Grid) -> Section:
     named = [
         replace(task, name=name, comparisons=found) for task, name, found in zip(tasks, renamed, adjusted, strict=True)
     ]
-    return Section(tasks[0].first.protocol, tuple(models), tuple(named), grid.search_trials)
+    return Section(tasks[0].first.protocol, tuple(models), tuple(named))
 
 
 def _rank(name: str, order: Sequence[str]) -> tuple[int, str]:

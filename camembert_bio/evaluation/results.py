@@ -39,7 +39,6 @@ class Grid:
     """In the report's order."""
     tasks: tuple[dict[str, Any], ...]
     seeds: tuple[int, ...]
-    search_trials: int = 0
 
     @property
     def num_runs(self) -> int:
@@ -94,6 +93,8 @@ class Result:
     history: tuple[dict[str, FiniteFloat], ...] = ()
     """For each evaluation in training: `step`, `train_loss`, `validation_f1`."""
     best_step: int | None = None
+    search_trials: int = 0
+    """Of the search that chose the hyperparameters; 0 without one. Not part of what the run is known by."""
     train_s: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     device: str = "cpu"
 

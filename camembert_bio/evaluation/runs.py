@@ -197,6 +197,7 @@ def _result(recipe: Finetune, task: TaskData, model: ModelFolder, seed: int) -> 
         "tokenizer_sha256": model.tokenizer_sha256,
         "data_sha256": task.sha256,
         "version": __version__,
+        "search_trials": recipe.search_trials,
         "num_documents": {
             "train": len(task.train),
             "validation": len(task.validation),

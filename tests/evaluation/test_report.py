@@ -18,8 +18,10 @@ from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.predictions import Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
 from camembert_bio.evaluation.report import write_report
+from camembert_bio.evaluation.report_csv import csv_text
 from camembert_bio.evaluation.report_findings import findings
 from camembert_bio.evaluation.report_html import page
+from camembert_bio.evaluation.report_latex import latex
 from camembert_bio.evaluation.report_markdown import markdown
 from camembert_bio.inspection import inspect
 from tests.evaluation.outputs import AFTER, BEFORE, iob2_of, rows_of, write_grid, write_run, write_two_models
@@ -163,11 +165,21 @@ def test_another_protocol_is_named_with_what_it_changes(output):
     assert "\nF1: mean ± standard deviation over seeds" in text
 
 
-def test_trials_of_a_search_are_told(two_models):
-    assert "trials" not in report(two_models)
-    path = two_models / "finetune.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "search_trials": 40}))
-    assert "window_overlap 128. Hyperparameters: the best of 40 trials on validation.\n" in report(two_models)
+def test_trials_of_a_search_are_told_of_the_protocol_that_it_chose(output):
+    """Two recipes wrote into one output, each with its protocol; finetune.json is of the latest, without a search."""
+    searched = {**paper_protocol(), "learning_rate": 1e-4}
+    for seed in range(2):
+        write_run(output, "general", seed, 0.5)
+        write_run(output, "bio", seed, 0.6, protocol=searched, search_trials=40)
+    found = compare(output)
+    assert {section.name: section.search_trials for section in found.sections} == {"paper": 0, "paper, changed": 40}
+    told = "Hyperparameters: the best of 40 trials on validation."
+    for text in (markdown(found, DEFAULT_FACTORS), page(found, DEFAULT_FACTORS), latex(found)):
+        assert text.count(told) == 1
+        assert text.index("learning_rate 0.0001" if "learning_rate" in text else r"learning\_rate") < text.index(told)
+    lines = csv.DictReader(io.StringIO(csv_text(found, DEFAULT_FACTORS)))
+    trials = {"learning_rate=0.0001" in line["protocol"]: line["mean"] for line in lines if line["kind"] == "search"}
+    assert trials == {False: "0", True: "40"}
 
 
 def test_one_seed_has_no_deviation_and_a_warning(output):

@@ -111,6 +111,15 @@ def test_finished_runs_are_skipped_and_new_seeds_added(copied):
     assert after.keys() == {"seed-0", "seed-1", "seed-2"}
 
 
+def test_the_trials_of_a_search_are_kept_with_each_run_and_decide_none(recipe_values):
+    run(recipe_values, max_steps=1, evaluate_every=1, search_trials=40)
+    before = stamps(recipe_values["output"])
+    run(recipe_values, max_steps=1, evaluate_every=1)
+    assert stamps(recipe_values["output"]) == before
+    assert json.loads((folder(recipe_values) / "result.json").read_text())["search_trials"] == 40
+    assert "the best of 40 trials" in (recipe_values["output"] / "report.md").read_text()
+
+
 def test_a_killed_run_is_redone_to_the_same_result(copied):
     expected = (folder(copied) / "predictions.jsonl").read_text()
     before = stamps(copied["output"])
