@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from camembert_bio.evaluation.power import detectable, power, seeds_needed
 from camembert_bio.evaluation.spread import Ratios, Spread, spread_of
 from camembert_bio.evaluation.statistics import analytic_interval, difference, holm, interval
-from camembert_bio.evaluation.wording import FEWEST_DOCUMENTS
+from camembert_bio.evaluation.wording import ENOUGH_DOCUMENTS, FEWEST_DOCUMENTS
 from tests.evaluation.synthetic import World
 
 NUM_EXPERIMENTS = 1000
@@ -35,6 +35,29 @@ def test_intervals_cover_the_truth_at_the_nominal_rate(name):
     assert (errors**2).mean() / means.var() == pytest.approx(1, abs=0.2)
 
 
+# A label that half of the documents, or a third, do not have.
+LABEL = World(5, 45, mean_gold=4, document=0.5, seed=0.1, both=0.2, absent=0.5)
+LABELLED = {"all": WORLDS["documents vary"], "label": LABEL, "few": replace(LABEL, num_documents=15, absent=0.3)}
+
+
+@pytest.mark.parametrize("measure", ["precision", "recall", "f1"])
+@pytest.mark.parametrize("name", LABELLED)
+def test_intervals_without_draws_cover_the_truth_at_the_nominal_rate(name, measure):
+    truth = LABELLED[name].truth()
+    experiments = LABELLED[name].experiments(NUM_EXPERIMENTS, np.random.default_rng(1), measure=measure)
+    found = [analytic_interval(ratios) for (ratios,) in experiments]
+    covered = sum(one.low <= truth <= one.high for one in found)
+    assert binomtest(covered, NUM_EXPERIMENTS, 0.95).pvalue > 0.002, covered
+
+
+@pytest.mark.parametrize("num_seeds", [5, 10])
+def test_equal_models_on_the_fewest_documents_differ_at_most_at_the_nominal_rate(num_seeds):
+    world = World(num_seeds, ENOUGH_DOCUMENTS, mean_gold=30, document=0.2, seed=0.15, both=0.2, model=0.05)
+    experiments = world.experiments(NUM_EXPERIMENTS, np.random.default_rng(2), num_models=2)
+    found = [difference(*models, num_draws=NUM_DRAWS // 2) for models in experiments]
+    check_rates(found)
+
+
 @pytest.fixture(scope="module", params=["documents vary", "seeds vary"])
 def equal_models(request):
     """Experiments in which both models are the same, each with its own luck."""
@@ -44,6 +67,11 @@ def equal_models(request):
 
 def test_equal_models_differ_at_most_at_the_nominal_rate(equal_models):
     _, _, found = equal_models
+    check_rates(found)
+
+
+def check_rates(found):
+    """Of differences of equal models: those that are told, and the intervals that leave out 0."""
     for p in (lambda one: one.p, lambda one: one.p_permutation):
         told = sum(p(one) <= 0.05 for one in found)
         assert binomtest(told, NUM_EXPERIMENTS, 0.05, alternative="greater").pvalue > 0.002, told
