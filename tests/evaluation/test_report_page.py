@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from statistics import mean
 
 import pytest
 
@@ -21,12 +22,17 @@ from tests.pages import Page, needs_nothing_else
 
 
 @pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    """The page of two models on two tasks."""
+def report(tmp_path_factory):
+    """Two models on two tasks."""
     folder = write_grid(tmp_path_factory.mktemp("page"), tasks=("EMEA", "CAS"))
     write_two_models(folder)
     write_two_models(folder, "CAS")
-    return page(compare(folder), DEFAULT_FACTORS)
+    return compare(folder)
+
+
+@pytest.fixture(scope="module")
+def html(report):
+    return page(report, DEFAULT_FACTORS)
 
 
 def shown(html):
@@ -73,6 +79,55 @@ def test_charts_are_drawn_within_their_frame(html):
             assert 0 <= float(value) <= (440 if "x" in name else float(height))
         for x, y in re.findall(r"(-?[\d.]+),(-?[\d.]+)", shapes):
             assert 0 <= float(x) <= 440 and 0 <= float(y) <= float(height)
+
+
+def chart(html, words):
+    """The shapes of the first chart that is called so."""
+    return re.search(rf'<svg class="chart"[^>]*aria-label="{words}[^>]*>(.*?)</svg>', html)[1]
+
+
+def scale(ticks):
+    """What a place means, by the first and the last label of an axis: (place, label)."""
+    (first, low), *_, (last, high) = [(float(place), float(label)) for place, label in ticks]
+    return lambda place: low + (float(place) - first) / (last - first) * (high - low)
+
+
+def test_the_learning_curve_passes_through_the_means_of_the_runs(report, html):
+    shapes = chart(html, "Score on the validation documents of EMEA")
+    labels = re.findall(r'<text class="tick" x="([\d.]+)" y="([\d.]+)"[^>]*>(?:step )?([\d.-]+)</text>', shapes)
+    score = scale([(float(y) - 4, label) for x, y, label in labels if x == "34"])
+    step = scale([(x, label) for x, _, label in labels if x != "34"])
+    bands, lines = (re.findall(rf'<{kind} class="[^"]*" points="([^"]+)"', shapes) for kind in ("polygon", "polyline"))
+    for place, entry in enumerate(report.sections[0].tasks[0].entries.values()):
+        by_step = zip(*(run.history for run in entry.runs), strict=True)
+        found = [[point["validation_f1"] for point in points] for points in by_step]
+        points = [point.split(",") for point in lines[place].split()]
+        assert [step(x) for x, _ in points] == pytest.approx([100, 200], abs=1)
+        assert [score(y) for _, y in points] == pytest.approx([100 * mean(each) for each in found], abs=0.05)
+        edges = [100 * max(each) for each in found] + [100 * min(each) for each in found[::-1]]
+        assert [score(point.split(",")[1]) for point in bands[place].split()] == pytest.approx(edges, abs=0.05)
+        assert [f'cx="{x}" cy="{y}"' in shapes for x, y in points] == [True, True]
+
+
+def test_scores_and_their_intervals_are_drawn_where_they_are(report, html):
+    shapes = chart(html, "Scores on CAS")
+    value = scale(re.findall(r'<text class="tick" x="([\d.]+)"[^>]*>([\d.]+)</text>', shapes))
+    drawn = re.findall(r'<line class="whisker s\d" x1="([\d.]+)" x2="([\d.]+)".*?cx="([\d.]+)"', shapes)
+    for places, model in zip(drawn, ("general", "bio"), strict=True):
+        found = report.sections[0].tasks[1].score(model)
+        expected = [100 * each for each in (found.interval.low, found.interval.high, found.mean)]
+        assert [value(place) for place in places] == pytest.approx(expected, abs=0.05)
+
+
+def test_a_labels_bars_are_as_long_as_its_scores(report, html):
+    bars = re.findall(r'<svg class="labels".*?</svg>', html)
+    task = report.sections[0].tasks[0]
+    for bar, label in zip(bars, ("CHEM", "DISO"), strict=False):
+        rects = re.findall(r'<rect class="c(\d)" y="\d+" width="([\d.]+)"', bar)
+        whiskers = re.findall(r'x1="([\d.]+)" x2="([\d.]+)"', bar)
+        found = [entry.labels[label].figures["f1"] for entry in task.entries.values()]
+        assert rects == [(str(place), f"{100 * one.mean:.1f}") for place, one in enumerate(found)]
+        assert whiskers == [(f"{100 * one.interval.low:.1f}", f"{100 * one.interval.high:.1f}") for one in found]
 
 
 def test_a_run_without_a_history_or_a_second_seed_has_a_page(tmp_path):
