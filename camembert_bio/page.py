@@ -5,6 +5,7 @@ A page needs no network: no script, font, image or address of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -82,6 +83,8 @@ tbody th { min-width: 6rem; font-weight: 400; position: sticky; left: 0; backgro
 NUM_COLOURS = 6
 """Classes `c0`, `c1`, ... that fill a shape, each told from the others by the colour-blind too, and on both grounds."""
 
+_HIDDEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
 
 class Markup(str):
     """HTML, not to be escaped again."""
@@ -132,7 +135,12 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
 
 def markup(text: str) -> str:
     """HTML as it is, other text escaped."""
-    return text if isinstance(text, Markup) else escape(text)
+    return text if isinstance(text, Markup) else escape(visible(text))
+
+
+def visible(text: str) -> str:
+    """A name in one line, without what is no text: controls, and marks that turn the direction."""
+    return " ".join(_HIDDEN.sub("", text).split())
 
 
 def _cell(cell: str) -> str:

@@ -1,7 +1,8 @@
 """The report as CSV, for a program: a line a number, in [0, 1] where it is a share.
 
 `kind` says what a line is of, and with it which columns are filled: `score`, `label`, `difference`, `error`,
-`confusion`, `ledger`, `documents`, `history`, `search` or `cost`. The number stands in `mean`, a mean or not.
+`confusion`, `ledger`, `documents`, `history`, `search` or `cost`. The number stands in `mean`, a mean or not. A text
+that a spreadsheet would take for a formula has an apostrophe before it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from camembert_bio.evaluation.comparison import Comparison, Report, Section, Tas
 from camembert_bio.evaluation.cost import Cost, Factors, costs
 from camembert_bio.evaluation.entries import Entry, Estimate
 from camembert_bio.evaluation.power import detectable, seeds_needed
+from camembert_bio.page import visible
 
 _COLUMNS = (
     *("protocol", "task", "data_sha256", "kind", "model", "against", "label", "predicted", "seed", "step", "device"),
@@ -31,10 +33,20 @@ def csv_text(report: Report, factors: Factors) -> str:
     writer.writeheader()
     for section in report.sections:
         protocol = wording.plain_protocol(section.protocol)
-        writer.writerows({"protocol": protocol, **line} for line in _section(section))
+        writer.writerows(_harmless({"protocol": protocol, **line}) for line in _section(section))
     for cost in costs(report.runs, factors):
-        writer.writerows({"kind": "cost", "model": cost.model, "device": cost.device, **line} for line in _cost(cost))
+        named = {"kind": "cost", "model": cost.model, "device": cost.device}
+        writer.writerows(_harmless({**named, **line}) for line in _cost(cost))
     return file.getvalue()
+
+
+def _harmless(line: Line) -> Line:
+    """Texts in one line, and none that a spreadsheet computes."""
+    shown = {name: visible(value) if isinstance(value, str) else value for name, value in line.items()}
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+        for name, value in shown.items()
+    }
 
 
 def _section(section: Section) -> Iterator[Line]:

@@ -10,6 +10,7 @@ from camembert_bio.evaluation.comparison import TaskTable
 from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.matching import Pair, pair_spans
 from camembert_bio.evaluation.predictions import Row
+from camembert_bio.page import visible
 
 _HUES = (210, 25, 140, 280, 50, 345, 175, 95, 245, 320)
 """Of the labels' colours, in the order of the labels' names; the eleventh has the first again."""
@@ -100,10 +101,11 @@ def highlighted(text: str, kinds: Mapping[Span, str], labels: Sequence[str]) -> 
 
 
 def _open(span: Span, kind: str, labels: Sequence[str]) -> str:
-    words = f"{span.label}, {kind}" if kind else span.label
+    label = visible(span.label)
+    words = f"{label}, {kind}" if kind else label
     return f'<mark class="h{labels.index(span.label) % len(_HUES)} {_CLASSES.get(kind, kind)}" title="{escape(words)}">'
 
 
 def _name(span: Span, end: int) -> str:
     """The label, where the span ends."""
-    return f"<i>{escape(span.label)}</i>" if end == span.end else ""
+    return f"<i>{escape(visible(span.label))}</i>" if end == span.end else ""

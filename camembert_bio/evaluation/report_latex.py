@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from camembert_bio.evaluation import report_cells, wording
 from camembert_bio.evaluation.comparison import Report, Section, TaskTable
+from camembert_bio.page import visible
 
 _LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -92,7 +93,7 @@ def _differences(section: Section) -> str:
 
 def _with_small_bounds(cell: str) -> str:
     score, bracket, bounds = cell.partition("[")
-    return _tex(score) + (f"{{\\tiny [{_tex(bounds)}}}" if bracket else "")
+    return _tex(score) + (f" {{\\tiny [{_tex(bounds)}}}" if bracket else "")
 
 
 def _table(
@@ -132,4 +133,4 @@ def _with_code(text: str) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in visible(text))

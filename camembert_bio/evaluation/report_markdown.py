@@ -11,6 +11,7 @@ from camembert_bio.evaluation.cost import Factors, costs
 from camembert_bio.evaluation.matching import ERRORS
 from camembert_bio.evaluation.report_findings import findings
 from camembert_bio.evaluation.report_reading import reading
+from camembert_bio.page import visible
 
 _DETAILS = "## Tasks"
 
@@ -72,7 +73,7 @@ def _task(task: TaskTable) -> Iterator[str]:
     head, rows = report_cells.label_table(task)
     if rows:
         yield "Figures of each label:"
-        yield table(head, rows)
+        yield table(head, [[literal(label), *cells] for label, *cells in rows])
     yield from _confusions(task)
     if task.is_of_entities:
         yield from _errors(task)
@@ -90,7 +91,8 @@ def _confusions(task: TaskTable) -> Iterator[str]:
         if entry.confusion:
             head, rows = report_cells.confusion_table(entry)
             yield f"Gold labels of {escape(model)} in rows, predicted ones in columns (means over seeds):"
-            yield table(head, [[name, *(f"{count:.1f}" if count else "" for count in counts)] for name, counts in rows])
+            cells = [[literal(name), *(f"{count:.1f}" if count else "" for count in counts)] for name, counts in rows]
+            yield table([*map(literal, head)], cells)
 
 
 def _errors(task: TaskTable) -> Iterator[str]:
@@ -108,13 +110,25 @@ def _errors(task: TaskTable) -> Iterator[str]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of GitHub's Markdown; the first column to the left, the others to the right."""
+    """A table of GitHub's Markdown; the first column to the left, the others to the right. Cells may hold Markdown."""
     aligns = ["---", *["---:"] * (len(head) - 1)]
-    lines = [[escape(cell) for cell in cells] for cells in (head, *rows)]
+    lines = [[cell if isinstance(cell, Literal) else escape(cell) for cell in cells] for cells in (head, *rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (lines[0], aligns, *lines[1:]))
 
 
 def escape(text: str) -> str:
     """Names as they are: nothing ends a cell or a line, nothing is HTML."""
-    one_line = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
+    one_line = visible(text).replace("\\", "\\\\").replace("|", "\\|")
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", one_line)
+
+
+class Literal(str):
+    """A cell that is Markdown and needs no escaping any more."""
+
+    __slots__ = ()
+
+
+def literal(text: str) -> Literal:
+    """A corpus's name as it is: no link, image, code, formula, emphasis or entity."""
+    named = escape(re.sub(r"&(?=#?\w+;)", "&amp;", text))
+    return Literal(re.sub(r"[][*`!~$]|(?<![^\W_])_|_(?![^\W_])", lambda found: rf"\{found[0]}", named))

@@ -3,6 +3,7 @@ import io
 import re
 import shutil
 import subprocess
+from html import unescape
 
 import pytest
 from huggingface_hub import ModelCard
@@ -10,13 +11,17 @@ from huggingface_hub import ModelCard
 from camembert_bio.errors import UserError
 from camembert_bio.evaluation.comparison import compare
 from camembert_bio.evaluation.cost import DEFAULT_FACTORS
+from camembert_bio.evaluation.documents import Span
 from camembert_bio.evaluation.model_card import card
 from camembert_bio.evaluation.power import detectable
+from camembert_bio.evaluation.predictions import Row, scores, write_predictions
 from camembert_bio.evaluation.recipe import paper_protocol
 from camembert_bio.evaluation.report_csv import csv_text
+from camembert_bio.evaluation.report_html import page
 from camembert_bio.evaluation.report_latex import latex
 from camembert_bio.evaluation.report_markdown import markdown
 from tests.evaluation.outputs import AFTER, write_grid, write_run, write_two_models
+from tests.pages import Page
 
 WHOLE = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -93,12 +98,71 @@ def test_what_a_protocol_changes_stands_in_the_caption(tmp_path):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(report, tmp_path):
-    (tmp_path / "report.tex").write_text(latex(report), encoding="utf-8")
-    (tmp_path / "whole.tex").write_text(WHOLE, encoding="utf-8")
+    compiles(report, tmp_path)
+
+
+def compiles(report, folder):
+    (folder / "report.tex").write_text(latex(report), encoding="utf-8")
+    (folder / "whole.tex").write_text(WHOLE, encoding="utf-8")
     command = ("pdflatex", "-interaction=nonstopmode", "-halt-on-error", "whole.tex")
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="latin-1")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="latin-1")
     assert done.returncode == 0, done.stdout
-    assert (tmp_path / "whole.pdf").stat().st_size > 0
+    assert (folder / "whole.pdf").stat().st_size > 0
+
+
+STRANGE = {
+    '=HYPERLINK("http://a.b")': '\'=HYPERLINK("http://a.b")',
+    "@SUM(1)": "'@SUM(1)",
+    "+1": "'+1",
+    "-1": "'-1",
+    "[a](http://b)": "[a](http://b)",
+    "![x](y)": "![x](y)",
+    "*a* `b` _c_ $d$": "*a* `b` _c_ $d$",
+    "*star": "*star",
+    "&lt;b> a_b": "&lt;b> a_b",
+    "a\x00b\x1b[31m\u202ec": "ab[31mc",
+    "two\r\nlines\u2028x": "two lines x",
+    "100 % {\\x} #~^": "100 % {\\x} #~^",
+}
+"""What a corpus may call a label, and what a cell of CSV shows of it."""
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    """The report of a run whose labels are those, all found, each once in each of two documents."""
+    folder = write_grid(tmp_path_factory.mktemp("strange"), models=("bio",))
+    spans = [Span(((place, place + 1),), label) for place, label in enumerate(STRANGE)]
+    found = [Row(name, spans, spans, spans) for name in ("a", "b")]
+    run = write_run(folder, "bio", 0, 0.5, scores=scores(found))
+    write_predictions(run, "EMEA-bio-0", found)
+    return compare(folder)
+
+
+def test_no_cell_of_csv_is_a_formula(strange):
+    text = csv_text(strange, DEFAULT_FACTORS)
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert {line["label"] for line in lines if line["kind"] == "label"} == set(STRANGE.values())
+    assert not any(cell.startswith(tuple("=+-@")) for line in lines for cell in line.values() if not is_number(cell))
+    assert text.replace("\n", "").isprintable()
+
+
+def is_number(cell):
+    return re.fullmatch(r"-?[\d.]+(e-\d+)?", cell) is not None
+
+
+def test_markdown_and_the_page_show_labels_as_they_are(strange):
+    markdown_it = pytest.importorskip("markdown_it")  # rich needs it, which others need
+    text = markdown(strange, DEFAULT_FACTORS)
+    html = markdown_it.MarkdownIt("commonmark").enable("table").render(text)
+    cells = [unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", html)]
+    shown = [name.removeprefix("'") for name in STRANGE.values()]
+    assert set(shown) <= set(cells)
+    assert set(shown) <= set(Page(page(strange, DEFAULT_FACTORS)).shown)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_of_strange_labels_compiles(strange, tmp_path):
+    compiles(strange, tmp_path)
 
 
 KEYS = ("protocol", "kind", "task", "model", "against", "label", "predicted", "seed", "step", "device", "measure")
