@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from camembert_bio.evaluation.metrics import IntArray
 from camembert_bio.evaluation.predictions import Row
 from camembert_bio.evaluation.spread import Ratios
-
-IntArray = npt.NDArray[np.int64]
 
 _CELLS = ("found", "predicted", "gold", "tags_found", "tags_gold")
 

@@ -11,11 +11,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from camembert_bio.evaluation.metrics import Counts, Scores
-
-FloatArray = npt.NDArray[np.float64]
+from camembert_bio.evaluation.spread import FloatArray
 
 
 def accuracy(gold: Sequence[str], pred: Sequence[str]) -> float:
@@ -86,17 +84,12 @@ def spearman(gold: Sequence[float], pred: Sequence[float]) -> float:
     return pearson(*(_mean_ranks(values).tolist() for values in (gold, pred)))
 
 
-def edrm(gold: Sequence[float], pred: Sequence[float], low: float = 0.0, high: float = 5.0) -> float:
-    """Mean of one minus the distance to gold over the largest distance that the prediction could have.
+def edrm_shares(gold: Sequence[float], pred: Sequence[float], low: float, high: float) -> FloatArray:
+    """Of each document one minus the distance to gold over the largest distance that the prediction could have.
 
-    DEFT 2020's measure of similarity as DrBenchmark computes it for CLISTER and DEFT 2020 (`EDRM` in its
+    Their mean is DEFT 2020's measure of similarity as DrBenchmark computes it for CLISTER and DEFT 2020 (`EDRM` in its
     recipes/*/scripts/*regr.py): a prediction outside the scale counts 0.
     """
-    return float(edrm_shares(gold, pred, low, high).mean()) if len(gold) else 0.0
-
-
-def edrm_shares(gold: Sequence[float], pred: Sequence[float], low: float, high: float) -> FloatArray:
-    """What each document has of `edrm`, in [0, 1]."""
     truth, found = np.asarray(gold, dtype=np.float64), np.asarray(pred, dtype=np.float64)
     largest = np.maximum(found - low, high - found)
     return np.where((found < low) | (found > high), 0.0, 1 - np.abs(truth - found) / largest)
