@@ -1,7 +1,7 @@
 """The documents of a source, whatever its format: one at a time, or in the blocks that workers share.
 
-Memory: a block (4 MB and one document), the decompressor's (200 MB at most, far less for what is common), and for
-`read` 16 bytes of hash for each id.
+Memory: a block (4 MB and one document; of parquet 128 MB at most, and a page as large), the decompressor's (200 MB at
+most, far less for what is common), and for `read` 16 bytes of hash for each id.
 """
 
 from __future__ import annotations

@@ -100,22 +100,27 @@ def _process(job: Job, block: Block, documents: list[Document], seconds: Counter
             drawn = (text for text, key in zip(texts, keys, strict=True) if is_drawn(key))
             languages.update(clean.language(text) for text in drawn)
     arrays = {"ids": np.array(ids, np.uint64), **_hashes(job, texts, seconds)}
+    arrays["keys"] = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
     with _timed(seconds, "write"):
-        write_table(
-            job.path(READ, block, ".arrow"),
-            {
-                "id": pa.array([document.id for document in kept], pa.string()),
-                "licence": pa.array([document.licence for document in kept], pa.string()),
-                "text": pa.array(texts, pa.large_string()),
-            },
-        )
-        arrays["keys"] = np.frombuffer(b"".join(keys), ">u8").reshape(-1, 2).astype(np.uint64)
-        write_arrays(job.path(READ, block, ".npz"), **arrays)
+        _write(job, block, kept, texts, arrays)
     num_rows = {"documents": len(texts)} | {
         kind: arrays[kind].size if kind in arrays else 0 for kind in ("sentences", "bands")
     }
     counts = {"num_documents": len(texts), "num_rows": num_rows, "dropped": dropped, "changed": changed}
     return {**counts, "hook_failed": failed, "languages": languages}
+
+
+def _write(job: Job, block: Block, kept: list[Document], texts: list[str], arrays: dict[str, Any]) -> None:
+    """The files of one block: its documents with their cleaned texts, and their hashes."""
+    write_table(
+        job.path(READ, block, ".arrow"),
+        {
+            "id": pa.array([document.id for document in kept], pa.string()),
+            "licence": pa.array([document.licence for document in kept], pa.string()),
+            "text": pa.array(texts, pa.large_string()),
+        },
+    )
+    write_arrays(job.path(READ, block, ".npz"), **arrays)
 
 
 def _hashes(job: Job, texts: list[str], seconds: Counter[str]) -> dict[str, Any]:
