@@ -15,6 +15,7 @@ What the paper states is kept. Its learning rate, 5e-5, teaches a model of 32 hi
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -107,8 +108,8 @@ def finetune(folder: Path, kill_at: int | None) -> None:
                 process.wait()
             return
         time.sleep(1)
-    if kill_at is None and any(process.returncode for process in processes):
-        raise SystemExit("finetune failed")
+    if kill_at is not None or any(process.returncode for process in processes):
+        raise SystemExit("finetune failed" if kill_at is None else "finetune ended before it was killed")
 
 
 def main() -> None:
@@ -121,9 +122,11 @@ def main() -> None:
             (folder / "data" / name).symlink_to(data / place)
     (folder / "models").mkdir(exist_ok=True)
     train(folder, data)
-    if len(finished(folder)) < NUM_RUNS // 2:
+    killed = folder / "killed.json"  # what was done then, for a campaign that is broken off after it
+    if not killed.is_file():
         finetune(folder, kill_at=NUM_RUNS // 2)
-    before = finished(folder)
+        killed.write_text(json.dumps({str(path): state for path, state in finished(folder).items()}))
+    before = {Path(path): tuple(state) for path, state in json.loads(killed.read_text()).items()}
     finetune(folder, kill_at=None)
     after = finished(folder)
     assert len(after) == NUM_RUNS, f"{len(after)} of {NUM_RUNS} runs are done"
