@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -120,7 +121,7 @@ def run(*command: object, work: Path | None = None) -> dict[str, Any]:
     with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             largest = max(largest, size_mb(work) if work else 0)
-            time.sleep(0.2)
+            time.sleep(0.5)
         printed = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise SystemExit(f"the process on {arguments[-1]} ended with {process.returncode}")
@@ -130,13 +131,12 @@ def run(*command: object, work: Path | None = None) -> dict[str, Any]:
 
 
 def size_mb(folder: Path) -> float:
-    """Megabytes below a folder, as far as they stand still."""
+    """Megabytes below a folder, of what is there while it is looked at."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue
+    for place, _, names in os.walk(folder):  # unlike rglob, it passes over a folder that goes meanwhile
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(place, name).stat().st_size
     return total / 1e6
 
 

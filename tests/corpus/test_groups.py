@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from camembert_bio import config
-from camembert_bio.corpus import documents, layout
+from camembert_bio.corpus import inputs, layout
 from camembert_bio.corpus.build import _lanes, prepare
 from camembert_bio.corpus.readers import blocks
 from camembert_bio.corpus.recipe import Prepare
@@ -50,7 +50,7 @@ def test_blocks_parts_groups_and_buckets_of_any_size_give_the_same_bytes(
     lay_out = layout.lay_out
 
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 20_000)
-    monkeypatch.setattr(documents, "_PART_BYTES", 50_000)
+    monkeypatch.setattr(inputs, "_PART_BYTES", 50_000)
     monkeypatch.setattr(layout, "_GROUPS", 5)
     monkeypatch.setattr(layout, "_ROWS_A_BUCKET", 200)
     monkeypatch.setattr("camembert_bio.corpus.build.lay_out", lambda job: found.append(lay_out(job)) or found[-1])
@@ -65,7 +65,7 @@ def test_few_large_files_are_shared_and_many_are_read_whole(tmp_path: Path, monk
         (tmp_path / name).mkdir()
         for number in range(num_files):
             (tmp_path / name / f"{number:02d}.txt").write_text("Le patient va bien.")
-    monkeypatch.setattr(documents, "_PART_BYTES", 1)
+    monkeypatch.setattr(inputs, "_PART_BYTES", 1)
     values = {
         "output": str(tmp_path / "out"),
         "sources": [{"name": name, "path": str(tmp_path / name), "licence": "MIT"} for name in ("one", "many")],
@@ -73,7 +73,7 @@ def test_few_large_files_are_shared_and_many_are_read_whole(tmp_path: Path, monk
     }
     job = Job(config.build(Prepare, values), tmp_path, "")
     for num_workers, of_one, of_many in ((1, 1, 64), (16, 16, 64), (200, 200, 256)):
-        calls = list(_lanes(job, num_workers))
+        calls = list(_lanes(job, inputs.list_inputs(job.recipe).sources, num_workers))
         assert [sum(call[1] == source for call in calls) for source in (0, 1)] == [of_one, of_many]
         assert all(len(paths) == 1 and 0 <= lane < num_lanes for _, _, _, paths, lane, num_lanes in calls)
 

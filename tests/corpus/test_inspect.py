@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from camembert_bio import files
 from camembert_bio.corpus.forget import forget
+from camembert_bio.corpus.inputs import list_input
 from camembert_bio.corpus.inspect import decode, describe
+from camembert_bio.corpus.recipe import Source
 from camembert_bio.errors import RunError, UserError
 from camembert_bio.shards.manifest import open_corpus
 
@@ -50,7 +51,8 @@ def test_inspect_tells_the_recipe_and_the_inputs_hashes_when_asked(corpus):
     assert told("--json") == told("--verbose") == {"kind": "corpus", **describe(corpus.folder, with_build=True)}
     build = told("--json")["build"]
     assert build["recipe"]["shard_bytes"] == 2000
-    assert build["inputs"]["a"] == files.sha256_file(corpus.folder.parent / "first.jsonl")
+    first = Source("a", corpus.folder.parent / "first.jsonl", "MIT")
+    assert build["inputs"]["a"] == list_input(first).fingerprint
 
 
 def test_describe_finds_a_changed_file(tmp_path, corpus):
