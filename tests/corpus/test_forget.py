@@ -328,8 +328,10 @@ def test_killed_at_any_point_the_old_or_the_new_corpus_is_whole(tmp_path, corpus
 
 # Runs the command line; right behind the rename of the manifest it is sent a signal.
 STOPPED = """
-import os, sys
+import os, signal, sys
 from camembert_bio.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background has it ignored
 
 def replace(aside, path, replace=os.replace):
     replace(aside, path)
