@@ -88,13 +88,6 @@ def test_the_coordinator_takes_no_less_for_more_words(corpus, tmp_path):
     assert corpus.rates(tmp_path / "results.jsonl").seconds(100_000, 1000) > 6.0
 
 
-CORPUS = {bar["name"]: bar for bar in lines((ROOT / "benchmarks" / "results" / "corpus.jsonl").read_text())}
-
-
-@pytest.mark.skipif(
-    "coordinator_cpu_s" not in CORPUS["corpus.peak_growth_at_double"]["detail"],
-    reason="the kept results are of an earlier script, which kept no rates",
-)
 def test_the_page_of_the_corpus_has_the_times_that_the_results_give(corpus):
     *_, one, hundred = corpus.table(corpus.rates(corpus.RESULTS)).splitlines()
     page = (ROOT / "docs" / "corpus.md").read_text().splitlines()
