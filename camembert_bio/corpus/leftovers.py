@@ -10,10 +10,12 @@ from pathlib import Path
 
 from camembert_bio import files
 from camembert_bio.corpus.pending import MARK
+from camembert_bio.corpus.work import work_folder_of
 from camembert_bio.errors import UserError
 from camembert_bio.shards.manifest import (
     BESIDE_TOKENIZER,
     MANIFEST,
+    SHARD_NAME,
     TOKENIZER,
     TRAIN,
     VALIDATION,
@@ -23,7 +25,6 @@ from camembert_bio.shards.manifest import (
 )
 from camembert_bio.shards.vocabulary import SENTENCEPIECE_MODEL, TOKENIZER_JSON
 
-_SHARD = re.compile(rf"(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.arrow")
 _TABLE = re.compile(rf"(?:\.tmp-.+-)?(?:{TRAIN}|{VALIDATION})-\d+-[0-9a-f]+\.npz")
 """One table, or what a kill left while one was written."""
 _TOKENIZER_FILES = (SENTENCEPIECE_MODEL, TOKENIZER_JSON, *BESIDE_TOKENIZER)
@@ -36,7 +37,7 @@ def remove_unnamed(corpus: Corpus) -> int:
     unnamed = [
         path
         for path in sorted(corpus.folder.glob("*/*.arrow"))
-        if _SHARD.fullmatch(path.name) and path.relative_to(corpus.folder).as_posix() not in named
+        if re.fullmatch(SHARD_NAME, path.name) and path.relative_to(corpus.folder).as_posix() not in named
     ]
     _remove([*unnamed, *corpus.folder.glob(f".tmp-*-{MANIFEST}")])
     files.fsync_path(corpus.folder)
@@ -63,15 +64,15 @@ def check_beside(folder: Path) -> None:
                     f"{aside} is a copy of {folder} that a process writes, or that one of another host left; wait for "
                     "its end, or remove it, and call again; nothing was changed"
                 )
-        if _is_in_use(_work_folder(path)):
-            raise UserError(f"prepare works in {_work_folder(path)}; wait for its end; nothing was changed")
+        if _is_in_use(work_folder_of(path)):
+            raise UserError(f"prepare works in {work_folder_of(path)}; wait for its end; nothing was changed")
 
 
 def remove_beside(folder: Path) -> None:
     """Remove the work folder, full of texts, that a kill of `prepare` left."""
     for path in _places(folder):
-        if _work_folder(path).is_dir():
-            shutil.rmtree(_work_folder(path))
+        if work_folder_of(path).is_dir():
+            shutil.rmtree(work_folder_of(path))
 
 
 def num_unknown(corpus: Corpus) -> int:
@@ -95,11 +96,6 @@ def _named(corpus: Corpus) -> set[str]:
 def _places(folder: Path) -> list[Path]:
     """The folder as it is called, and where a link leads."""
     return sorted({folder.absolute(), folder.resolve()})
-
-
-def _work_folder(folder: Path) -> Path:
-    """That of `corpus.work`, for a corpus folder."""
-    return folder.with_name(f".work-{folder.name}")
 
 
 def _is_in_use(work_folder: Path) -> bool:

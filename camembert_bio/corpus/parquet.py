@@ -21,6 +21,7 @@ from camembert_bio.shards.format import write_shard
 from camembert_bio.shards.manifest import (
     BESIDE_TOKENIZER,
     MANIFEST,
+    SHARD_NAME,
     TOKENIZER,
     TRAIN,
     VALIDATION,
@@ -33,7 +34,7 @@ from camembert_bio.shards.manifest import (
 )
 from camembert_bio.shards.vocabulary import tokenizer_file
 
-_SHARD = re.compile(rf"[a-z0-9_-]+/(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.arrow")
+_SHARD = re.compile(rf"[a-z0-9_-]+/{SHARD_NAME}")
 
 
 def export_corpus(folder: Path, output: Path) -> Manifest:

@@ -89,7 +89,7 @@ def work_folder(recipe: Prepare, build: dict[str, Any], stamp: str) -> Iterator[
     It goes when the block ends well, and when it ends with a `UserError`: another request is another build. It
     stays after anything else, a `SourceLostError` too. Raises `UserError` when another process works in it.
     """
-    folder = _folder(recipe)
+    folder = work_folder_of(recipe.output)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a") as lock:
         try:
@@ -126,21 +126,22 @@ def _recorded(record: Path) -> str | None:
 
 def remove_work_folder(recipe: Prepare) -> None:
     """Remove what a kill left between the corpus' appearance and the end."""
-    folder = _folder(recipe)
+    folder = work_folder_of(recipe.output)
     if folder.is_dir():
         shutil.rmtree(folder)
 
 
 def check_work_folder(recipe: Prepare) -> None:
     """Refuse a file or a link at the place of the work folder: what it leads to is not this build's to empty."""
-    folder = _folder(recipe)
+    folder = work_folder_of(recipe.output)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         kind = "link" if folder.is_symlink() else "file"
         raise UserError(f"{folder}, where the build works, is a {kind}; move it away, or give another output")
 
 
-def _folder(recipe: Prepare) -> Path:
-    return recipe.output.with_name(f"{_PREFIX}{recipe.output.name}")
+def work_folder_of(output: Path) -> Path:
+    """Where a build keeps its work: beside the corpus folder."""
+    return output.with_name(f"{_PREFIX}{output.name}")
 
 
 def _code() -> dict[str, str]:

@@ -45,6 +45,8 @@ WINDOWS = "windows"
 """The folder of the tables of windows that runs keep beside the shards."""
 TRAIN = "train"
 VALIDATION = "validation"
+SHARD_NAME = rf"(?:{TRAIN}|{VALIDATION})-\d{{5}}(?:-r\d+)?\.arrow"
+"""The names of shards in their source's folder, as a pattern; `-rN` are those that `forget` wrote."""
 
 
 @dataclass(frozen=True)
